@@ -1,0 +1,87 @@
+import type { DataType, TensorInfo } from '@tensorflow/tfjs-core';
+
+import { BackendError } from '../../errors.js';
+
+/** Every function the compiled kernels export; arguments are byte addresses, sizes, flags (0/1) and float32 values. */
+export const KERNEL_EXPORTS = ['gemm', 'gemmScratchBytes'] as const;
+export type KernelExport = (typeof KERNEL_EXPORTS)[number];
+export type KernelExports = Readonly<Record<KernelExport, (...values: number[]) => number>>;
+
+/** The part of the WebAssembly backend of TensorFlow.js that the kernels stand on. */
+export interface WasmBackend {
+  readonly wasm: {
+    readonly asm?: { readonly memory?: unknown };
+    _malloc(bytes: number): number;
+    _free(address: number): void;
+  };
+  readonly dataIdMap: { get(dataId: object): { readonly memoryOffset: number } };
+  makeOutput(shape: readonly number[], dtype: DataType): TensorInfo;
+}
+
+/** Tensors seen from the kernels: as addresses in the memory both modules share. */
+export interface KernelHeap {
+  readonly call: KernelExports;
+  address(tensor: TensorInfo): number;
+  /** A new tensor with undefined contents, owned by the caller of the kernel. */
+  output(shape: readonly number[]): TensorInfo;
+  /** Lends `bytes` of memory for the duration of `use`. @throws BackendError when there is not enough. */
+  withScratch(bytes: number, use: (address: number) => void): void;
+}
+
+/** The part of the WebAssembly API used here; the types of Node 20 do not declare it. */
+declare const WebAssembly: {
+  readonly Memory: abstract new () => object;
+  instantiate(binary: Uint8Array, imports: { env: { memory: object } }): Promise<{ instance: { exports: Record<string, unknown> } }>;
+};
+
+const REBUILD = 'npm run build:kernels';
+
+/**
+ * Instantiates the compiled kernels inside the memory of the running WebAssembly backend.
+ * @throws BackendError when that memory cannot be reached or the binary is not the one these sources expect.
+ */
+export async function openKernelHeap(backend: WasmBackend, binary: Uint8Array): Promise<KernelHeap> {
+  const memory = backend.wasm.asm?.memory;
+  if (!(memory instanceof WebAssembly.Memory)) {
+    throw new BackendError('the wasm backend does not expose its memory, which the spiking kernels work in', {
+      suggestions: ['npm install @tensorflow/tfjs-backend-wasm@4.22.0', '--backend cpu'],
+    });
+  }
+  const call = await instantiate(binary, memory);
+  return {
+    call,
+    address: (tensor) => backend.dataIdMap.get(tensor.dataId).memoryOffset,
+    output: (shape) => backend.makeOutput(shape, 'float32'),
+    withScratch: (bytes, use) => {
+      const address = backend.wasm._malloc(bytes) >>> 0;
+      if (address === 0 && bytes > 0) {
+        throw new BackendError(`the wasm backend has no ${bytes} bytes left for a kernel`, { suggestions: ['--set train.batch=1'] });
+      }
+      try {
+        use(address);
+      } finally {
+        backend.wasm._free(address);
+      }
+    },
+  };
+}
+
+async function instantiate(binary: Uint8Array, memory: object): Promise<KernelExports> {
+  let exports: Record<string, unknown>;
+  try {
+    const { instance } = await WebAssembly.instantiate(binary, { env: { memory } });
+    exports = instance.exports;
+  } catch (cause) {
+    throw new BackendError('the compiled wasm kernels cannot be loaded', { cause, suggestions: [REBUILD] });
+  }
+  const missing = KERNEL_EXPORTS.filter((name) => typeof exports[name] !== 'function');
+  if (missing.length > 0) {
+    throw new BackendError(`the compiled wasm kernels lack ${missing.join(', ')}: they are older than this code`, { suggestions: [REBUILD] });
+  }
+  return exports as unknown as KernelExports;
+}
+
+/** Number of elements of a shape. */
+export function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((size, extent) => size * extent, 1);
+}

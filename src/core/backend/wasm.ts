@@ -1,0 +1,45 @@
+import { readFile } from 'node:fs/promises';
+
+import * as tf from '@tensorflow/tfjs-core';
+
+import { BackendError } from '../errors.js';
+import type { WasmBackend } from './wasm-kernels/heap.js';
+import { openKernelHeap } from './wasm-kernels/heap.js';
+import { registerKernels } from './wasm-kernels/register.js';
+
+/** Where the compiled kernels lie: seen from dist/src/core/backend, and from src/core/backend when no build is used. */
+const BINARY_URLS = [
+  new URL('../../../kernels/training.wasm', import.meta.url),
+  new URL('../../../dist/kernels/training.wasm', import.meta.url),
+];
+
+let extended: object | null = null;
+
+/** Starts the WebAssembly backend and gives it our kernels. @throws BackendError when either does not load. */
+export async function startWasm(): Promise<void> {
+  await import('@tensorflow/tfjs-backend-wasm');
+  if (!(await tf.setBackend('wasm'))) throw new BackendError('the wasm backend does not start', { suggestions: ['--backend cpu'] });
+  await registerWasmKernels();
+}
+
+/**
+ * Adds the spiking kernels to the active wasm backend and replaces its slow standard ones; a second call does nothing.
+ * @throws BackendError when the kernels are not built or the backend's memory cannot be reached.
+ */
+export async function registerWasmKernels(): Promise<void> {
+  const backend = tf.backend();
+  if (backend === extended) return;
+  registerKernels(await openKernelHeap(backend as unknown as WasmBackend, await readBinary()));
+  extended = backend;
+}
+
+async function readBinary(): Promise<Uint8Array> {
+  for (const url of BINARY_URLS) {
+    try {
+      return await readFile(url);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+  }
+  throw new BackendError('the wasm kernels are not built (dist/kernels/training.wasm is missing)', { suggestions: ['npm run build:kernels'] });
+}
