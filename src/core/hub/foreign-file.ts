@@ -14,7 +14,7 @@ export function refuseForeignFile(path: string, head: Uint8Array): void {
     throw new FormatError(`${path} is a Git-LFS pointer, not the weights themselves`, { suggestions: ['run `git lfs pull` in the folder it came from'] });
   }
   if (/^\s*<(?:!DOCTYPE|html)/i.test(text)) {
-    throw new FormatError(`${path} is not a weight file: it starts with ${JSON.stringify(text.trimStart().slice(0, 9))}, an HTML page`, {
+    throw new FormatError(`${path} is not a weight file (starts with ${JSON.stringify(text.trimStart().slice(0, 9))}): it is an HTML page`, {
       suggestions: ['download it again: a web page was saved in its place'],
     });
   }

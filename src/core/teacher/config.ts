@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { FormatError } from '../errors.js';
 import type { ModelShape } from '../types.js';
 import { nearestName } from './nearest-name.js';
@@ -53,7 +53,7 @@ export async function readJsonFile(path: string): Promise<unknown> {
     text = await readFile(path, 'utf8');
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw new FormatError(`${path} cannot be read: ${(cause as Error).message}`, { cause });
-    throw new FormatError(`${path}: no such file`, { cause, suggestions: ['name the folder that holds config.json and the weights'] });
+    throw new FormatError(`${basename(path)} not found in ${dirname(path)}`, { cause, suggestions: ['name the folder that holds config.json and the weights'] });
   }
   if (text.length > MAX_CONFIG_BYTES) throw new FormatError(`${path} has ${text.length} characters, at most ${MAX_CONFIG_BYTES} expected`);
   try {
