@@ -1,0 +1,15 @@
+import * as tf from '@tensorflow/tfjs-core';
+
+import type { LossTerm } from './total-loss.js';
+
+/** From the student's (B, L, D) features to the teacher's width; the identity where the widths agree. */
+export type Projection = (features: tf.Tensor3D) => tf.Tensor3D;
+
+/** EA: mean-squared error between the unscaled student embedding and the teacher's token + position embedding. */
+export function embeddingLoss(weight: number, project: Projection): LossTerm {
+  return {
+    name: 'ea',
+    weight,
+    compute: ({ student, teacher }) => tf.mean(tf.squaredDifference(project(student.embedding), teacher.embedding)),
+  };
+}

@@ -1,0 +1,51 @@
+import * as tf from '@tensorflow/tfjs-core';
+
+import { normalise } from '../ops/layer-norm.js';
+import type { LifNeuron } from '../ops/lif.js';
+import { encodeRate } from '../ops/lif.js';
+import type { Projection } from './embedding-loss.js';
+import type { LossTerm } from './total-loss.js';
+
+/** ε of the normalisations inside the loss. */
+const EPSILON = 1e-5;
+
+/** How residual streams are compared. */
+export interface FeatureAlignment {
+  readonly neuron: LifNeuron;
+  /** Share of the rate term in the `projected` form. */ readonly gamma: number;
+  /** `normalised`: LN of both, our default; `projected`: the paper's MLP + LN on the student, MSE and RateMSE. */
+  readonly form: 'normalised' | 'projected';
+  readonly layerMap: readonly number[];
+  readonly project: Projection;
+}
+
+/**
+ * SFA, averaged over layers. `normalised`: MSE of the two streams after a LayerNorm without parameters (the teacher's raw
+ * streams have outlier channels). `projected` (App. SFA): γ·RateMSE + (1 − γ)·MSE of LN(MLP(student)) against the teacher's
+ * stream, the rate being that of the same neuron fed the teacher's values.
+ */
+export function featureLoss(weight: number, how: FeatureAlignment): LossTerm {
+  return {
+    name: 'sfa',
+    weight,
+    compute: ({ student, teacher }) => {
+      const perLayer = student.hidden.map((stream, layer) => {
+        const target = teacher.hidden[how.layerMap[layer] ?? layer];
+        if (target === undefined) throw new Error(`student layer ${layer} is mapped to a teacher layer that does not exist`);
+        return how.form === 'normalised' ? normalisedLoss(stream, target, how) : projectedLoss(stream, target, how);
+      });
+      return tf.div(tf.addN(perLayer), perLayer.length);
+    },
+  };
+}
+
+function normalisedLoss(stream: tf.Tensor3D, target: tf.Tensor3D, how: FeatureAlignment): tf.Scalar {
+  return tf.mean(tf.squaredDifference(normalise(how.project(stream), EPSILON), normalise(target, EPSILON)));
+}
+
+function projectedLoss(stream: tf.Tensor3D, target: tf.Tensor3D, how: FeatureAlignment): tf.Scalar {
+  const features = normalise(how.project(stream), EPSILON);
+  const rate = tf.mean(tf.squaredDifference(features, encodeRate(target, how.neuron)));
+  const direct = tf.mean(tf.squaredDifference(features, target));
+  return tf.add(tf.mul(rate, how.gamma), tf.mul(direct, 1 - how.gamma));
+}

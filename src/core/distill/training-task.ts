@@ -1,0 +1,91 @@
+import * as tf from '@tensorflow/tfjs-core';
+
+import { batchTensors, meanNll } from '../ops/batch-tensors.js';
+import { crossEntropy } from '../ops/logit-losses.js';
+import type { StudentConfig } from '../student/config.js';
+import { studentForward } from '../student/forward.js';
+import { assertBinary, assertBinarySync, binaryWatch, observeBoth, rateCollector } from '../student/observe.js';
+import { parameterShapes } from '../student/parameters.js';
+import { teacherForward } from '../teacher/forward.js';
+import type { Teacher } from '../teacher/parameters.js';
+import type { LossTerms, TrainingTask } from '../train/task.js';
+import type { LossTerm } from './total-loss.js';
+import { totalLoss } from './total-loss.js';
+
+/** Gains stay at least this large, so that folding them into thresholds stays finite. */
+const SMALLEST_GAIN = 0.02;
+
+/** What a distillation task is made of. */
+export interface DistillTaskOptions {
+  readonly config: StudentConfig;
+  readonly teacher: Teacher;
+  /** L */ readonly context: number;
+  /** Student parameters and projections, owned by the task from now on. */ readonly initial: ReadonlyMap<string, tf.Tensor>;
+  /** Builds the loss terms over the current parameters. */ readonly terms: (parameters: ReadonlyMap<string, tf.Tensor>) => readonly LossTerm[];
+  /** Checks in every step that only {0,1} enters matrix products (WebGPU cannot read back inside a step: there, and everywhere,
+   *  validation checks it always). */
+  readonly checkBinary: boolean;
+  /** Writes the student folder. */ readonly exportStudent: (parameters: ReadonlyMap<string, tf.Tensor>, folder: string) => Promise<void>;
+}
+
+/** SpAD as a task for the trainer. The caller disposes it; it does not dispose the teacher. */
+export function createDistillTask(options: DistillTaskOptions): TrainingTask {
+  const { config } = options;
+  const parameters = new Map<string, tf.Variable>();
+  for (const [name, tensor] of options.initial) {
+    parameters.set(name, tf.variable(tensor));
+    tensor.dispose();
+  }
+  const terms = options.terms(parameters);
+  const student = { config, parameters };
+  return {
+    parameters,
+    losses: (batch) => distillLosses(batch, { student, terms, options }),
+    constrain: () => clampGains(parameters),
+    validNll: (windows) => validate(windows, student),
+    exportModel: (folder) => {
+      const names = parameterShapes(config).keys();
+      return options.exportStudent(new Map(Array.from(names, (name) => [name, parameters.get(name) as tf.Tensor])), folder);
+    },
+    dispose: () => tf.dispose([...parameters.values()]),
+  };
+}
+
+interface TaskContext {
+  readonly student: { config: StudentConfig; parameters: ReadonlyMap<string, tf.Tensor> };
+  readonly terms: readonly LossTerm[];
+  readonly options: DistillTaskOptions;
+}
+
+function distillLosses(batch: Int32Array, context: TaskContext): LossTerms {
+  const { student, options } = context;
+  const { ids, labels } = batchTensors(batch, options.context);
+  const teacher = teacherForward(options.teacher, ids);
+  const { observe, rates } = rateCollector();
+  const watch = binaryWatch(student.config.neuron.timeSteps);
+  const trace = studentForward(student, ids, options.checkBinary ? observeBoth(observe, watch.observe) : observe);
+  const { total, terms } = totalLoss(context.terms, { student: trace, teacher, labels, rates });
+  if (options.checkBinary && tf.getBackend() !== 'webgpu') assertBinarySync(watch.violations);
+  return { total, terms, rates };
+}
+
+/** Mean loss over windows; every forward pass is checked to be binary. */
+async function validate(windows: readonly Int32Array[], student: TaskContext['student']): Promise<number> {
+  const watch = binaryWatch(student.config.neuron.timeSteps);
+  const kept: typeof watch.violations = [];
+  const nll = await meanNll(windows, ({ ids, labels }) => {
+    watch.violations.length = 0;
+    const { logits } = studentForward(student, ids, watch.observe);
+    kept.push(...watch.violations.map((violation) => ({ ...violation, count: tf.keep(violation.count) })));
+    return crossEntropy(tf.reshape(logits, [labels.size, student.config.vocabSize]), labels);
+  });
+  await assertBinary(kept);
+  tf.dispose(kept.map(({ count }) => count));
+  return nll;
+}
+
+function clampGains(parameters: ReadonlyMap<string, tf.Variable>): void {
+  for (const [name, variable] of parameters) {
+    if (name.endsWith('.gain')) tf.tidy(() => variable.assign(tf.maximum(variable, SMALLEST_GAIN)));
+  }
+}

@@ -1,0 +1,44 @@
+import * as tf from '@tensorflow/tfjs-core';
+
+/** Names of our own kernels; a backend that registers one replaces the composed form of the operation. */
+export type SpikingKernel =
+  | 'BispikLif' | 'BispikLifGrad'
+  | 'BispikSpikeMatMul' | 'BispikSpikeMatMulGradW'
+  | 'BispikLayerNorm' | 'BispikLayerNormGrad'
+  | 'BispikCrossEntropy' | 'BispikSoftTarget';
+
+/** True when the active backend has its own version of a kernel. */
+export function hasKernel(name: SpikingKernel): boolean {
+  return tf.getKernel(name, tf.getBackend()) != null;
+}
+
+/** Runs one of our kernels on the active backend; its outputs belong to the caller. */
+export function runKernel(name: SpikingKernel, inputs: tf.NamedTensorMap, attrs: tf.NamedAttrMap): tf.Tensor[] {
+  const outputs: tf.Tensor | tf.Tensor[] = tf.engine().runKernel(name, inputs, attrs);
+  return Array.isArray(outputs) ? outputs : [outputs];
+}
+
+/** The output at `index`. @throws Error when a kernel returned fewer outputs: a bug, never a user's mistake. */
+export function output<R extends tf.Rank>(outputs: readonly tf.Tensor[], index: number): tf.Tensor<R> {
+  const tensor = outputs[index];
+  if (tensor === undefined) throw new Error(`kernel output ${index} is missing (${outputs.length} outputs)`);
+  return tensor as tf.Tensor<R>;
+}
+
+/** Forward and backward pass of an operation with a gradient of its own. */
+export interface CustomOp {
+  readonly inputs: readonly tf.Tensor[];
+  /** Computes the value; tensors handed to `save` reach `backward`. */
+  readonly forward: (save: (tensors: tf.Tensor[]) => void) => tf.Tensor;
+  /** One gradient per input, in order. */
+  readonly backward: (dy: tf.Tensor, saved: readonly tf.Tensor[]) => tf.Tensor[];
+}
+
+/** Applies an operation whose gradient is written by hand; nothing inside it is recorded for automatic differentiation. */
+export function applyCustomOp(op: CustomOp): tf.Tensor {
+  const differentiable = tf.customGrad((...args) => {
+    const save = args[args.length - 1] as (tensors: tf.Tensor[]) => void;
+    return { value: op.forward(save), gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => op.backward(dy, saved) };
+  });
+  return differentiable(...op.inputs);
+}

@@ -1,0 +1,35 @@
+import * as tf from '@tensorflow/tfjs-core';
+
+import { applyCustomOp, hasKernel, output, runKernel } from './kernels.js';
+import type { SpikeTensor } from './lif.js';
+
+/**
+ * Synaptic current of binary inputs: y = s·W + b. A backend with an event-driven kernel only touches the rows of W whose
+ * neuron fired, forward and in the weight gradient.
+ * @param spikes (T, N, C) with values in {0,1}. @param weight (C, M). @param bias (M).
+ * @returns (T, N, M); differentiable in all three.
+ */
+export function spikeLinear(spikes: SpikeTensor<tf.Rank.R3>, weight: tf.Tensor2D, bias: tf.Tensor1D): tf.Tensor3D {
+  const [timeSteps, rows, inputs] = spikes.shape;
+  const flat = tf.reshape(spikes, [timeSteps * rows, inputs]);
+  const y = applyCustomOp({
+    inputs: [flat, weight, bias],
+    forward: (save) => {
+      save([flat, weight]);
+      return forward(flat, weight, bias);
+    },
+    backward: (dy, saved) => backward(dy, output(saved, 0), output(saved, 1)),
+  });
+  return tf.reshape(y, [timeSteps, rows, weight.shape[1]]);
+}
+
+function forward(s: tf.Tensor, w: tf.Tensor, b: tf.Tensor): tf.Tensor {
+  if (hasKernel('BispikSpikeMatMul')) return output(runKernel('BispikSpikeMatMul', { s, w, b }, {}), 0);
+  return tf.add(tf.matMul(s as tf.Tensor2D, w as tf.Tensor2D), b);
+}
+
+function backward(dy: tf.Tensor, s: tf.Tensor, w: tf.Tensor): tf.Tensor[] {
+  const ds = tf.matMul(dy as tf.Tensor2D, w as tf.Tensor2D, false, true);
+  if (hasKernel('BispikSpikeMatMulGradW')) return [ds, ...runKernel('BispikSpikeMatMulGradW', { s, dy }, {})];
+  return [ds, tf.matMul(s as tf.Tensor2D, dy as tf.Tensor2D, true, false), tf.sum(dy, 0)];
+}

@@ -1,0 +1,132 @@
+import * as tf from '@tensorflow/tfjs-core';
+
+import { output } from './kernels.js';
+import type { LifNeuron, SpikeTensor } from './lif.js';
+import { backThroughTime, chargeAndFire, lifAttrs } from './lif.js';
+
+const KERNEL = 'BispikSpikingAttention';
+const GRADIENT_KERNEL = 'BispikSpikingAttentionGrad';
+
+/** Input of `spikingAttention`. */
+export interface AttentionInput {
+  /** (T, B, L, 3D): query, key and value spikes side by side. */ readonly qkv: SpikeTensor<tf.Rank.R4>;
+  /** (H) */ readonly gain: tf.Tensor1D;
+  /** (H, R), R ≥ L: current added for a key `distance` tokens back. */ readonly distanceBias: tf.Tensor2D;
+  readonly heads: number;
+}
+
+/** Output of `spikingAttention`. */
+export interface AttentionOutput {
+  /** (T, B, L, D): how many of the keys attended to carry a spike in this channel; integers 0…L. */ readonly values: tf.Tensor4D;
+  /** (B, H, L, L): the attention spikes' mean over time; 0 for future keys. */ readonly meanMap: tf.Tensor4D;
+}
+
+/**
+ * Softmax-free spiking attention (paper, Algorithm 1): the overlap counts q·k of binary queries and keys, plus a current per
+ * head and distance, charge one LIF neuron per causal pair; its spikes a select the values, Σ_j a·v_j. No exp, no division,
+ * no real-valued product at inference (the gain folds into the threshold).
+ * Deviation: the distance current is ours; without it the student stays at bigram level (docs/log.md).
+ * Differentiable in qkv, gain and distanceBias. `registerSpikingAttention` must have run for the active backend.
+ */
+export function spikingAttention(input: AttentionInput, neuron: LifNeuron): AttentionOutput {
+  const { qkv, gain, distanceBias, heads } = input;
+  const outputs: tf.Tensor | tf.Tensor[] = tf.engine().runKernel(KERNEL, { qkv, gain, distanceBias }, { ...lifAttrs(neuron), heads });
+  if (!Array.isArray(outputs)) throw new Error(`${KERNEL} must return several outputs`);
+  return { values: output(outputs, 0), meanMap: output(outputs, 1) };
+}
+
+/** Makes `spikingAttention` available on a backend that has no kernel of its own for it, and differentiable everywhere. */
+export function registerSpikingAttention(backendName: string): void {
+  if (tf.getKernel(KERNEL, backendName) == null) {
+    tf.registerKernel({ kernelName: KERNEL, backendName, kernelFunc: ({ inputs, attrs }) => composedForward(inputs as Inputs, attrsOf(attrs)) });
+    tf.registerKernel({ kernelName: GRADIENT_KERNEL, backendName, kernelFunc: ({ inputs, attrs }) => composedBackward(inputs as GradientInputs, attrsOf(attrs)) });
+  }
+  if (tf.getGradient(KERNEL) == null) {
+    tf.registerGradient({ kernelName: KERNEL, inputsToSave: ['qkv', 'gain', 'distanceBias'], outputsToSave: [false, false, true], gradFunc });
+  }
+}
+
+function gradFunc(dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[], attrs: tf.NamedAttrMap): ReturnType<tf.GradFunc> {
+  if (!Array.isArray(dy)) throw new Error(`${KERNEL} has several outputs`);
+  const [qkv, gain, distanceBias, membrane] = [output(saved, 0), output(saved, 1), output<tf.Rank.R2>(saved, 2), output(saved, 3)];
+  const gradients: tf.Tensor | tf.Tensor[] = tf.engine().runKernel(
+    GRADIENT_KERNEL,
+    { dValues: output(dy, 0), dMeanMap: output(dy, 1), qkv, gain, membrane },
+    { ...attrs, R: distanceBias.shape[1] },
+  );
+  if (!Array.isArray(gradients)) throw new Error(`${GRADIENT_KERNEL} must return three gradients`);
+  return { qkv: () => output(gradients, 0), gain: () => output(gradients, 1), distanceBias: () => output(gradients, 2) };
+}
+
+type Inputs = { qkv: tf.Tensor4D; gain: tf.Tensor1D; distanceBias: tf.Tensor2D };
+type GradientInputs = { dValues: tf.Tensor4D; dMeanMap: tf.Tensor4D; qkv: tf.Tensor4D; gain: tf.Tensor1D; membrane: tf.Tensor5D };
+type Attrs = LifNeuron & { readonly heads: number; readonly R: number };
+
+function attrsOf(attrs: tf.NamedAttrMap | undefined): Attrs {
+  const { alpha, ...rest } = attrs as unknown as Attrs & { alpha: number };
+  return { ...rest, surrogateAlpha: alpha };
+}
+
+/** (T, B, L, 3D) → query, key and value, each (T, B, H, L, K). */
+function splitHeads(qkv: tf.Tensor4D, heads: number): [tf.Tensor, tf.Tensor, tf.Tensor] {
+  const [timeSteps, batch, length, width] = qkv.shape;
+  const parts = tf.split(qkv, 3, 3).map((part) =>
+    tf.transpose(tf.reshape(part, [timeSteps, batch, length, heads, width / 3 / heads]), [0, 1, 3, 2, 4]));
+  return [output(parts, 0), output(parts, 1), output(parts, 2)];
+}
+
+/** (T, B, H, L, K) → (T, B, L, D). */
+function joinHeads(x: tf.Tensor): tf.Tensor {
+  const [timeSteps = 0, batch = 0, heads = 0, length = 0, width = 0] = x.shape;
+  return tf.reshape(tf.transpose(x, [0, 1, 3, 2, 4]), [timeSteps, batch, length, heads * width]);
+}
+
+/** (L, L) int32 distances i − j, 0 for future keys. */
+function distances(length: number): tf.Tensor2D {
+  const index = tf.range(0, length, 1, 'int32');
+  return tf.maximum(tf.sub(tf.expandDims(index, 1), tf.expandDims(index, 0)), tf.scalar(0, 'int32'));
+}
+
+/** (L, L) float32: 1 where the key is not in the future. */
+function causalMask(length: number): tf.Tensor2D {
+  const index = tf.range(0, length, 1, 'int32');
+  return tf.cast(tf.greaterEqual(tf.expandDims(index, 1), tf.expandDims(index, 0)), 'float32');
+}
+
+function composedForward(inputs: Inputs, attrs: Attrs): tf.Tensor[] {
+  return tf.tidy(() => {
+    const { qkv, gain, distanceBias } = inputs;
+    const length = qkv.shape[2];
+    const [q, k, v] = splitHeads(qkv, attrs.heads);
+    const mask = causalMask(length);
+    const bias = tf.mul(tf.reshape(tf.gather(distanceBias, tf.reshape(distances(length), [-1]), 1), [attrs.heads, length, length]), mask);
+    const counts = tf.mul(tf.matMul(q, k, false, true), mask);
+    const currents = tf.unstack(tf.add(tf.mul(counts, tf.reshape(gain, [attrs.heads, 1, 1])), bias));
+    const { membranes, spikes } = chargeAndFire(currents, attrs);
+    const fired = tf.mul(tf.stack(spikes), mask);
+    return [joinHeads(tf.matMul(fired, v)), tf.mean(fired, 0), tf.stack(membranes)];
+  });
+}
+
+function composedBackward(inputs: GradientInputs, attrs: Attrs): tf.Tensor[] {
+  return tf.tidy(() => {
+    const { dValues, dMeanMap, qkv, gain, membrane } = inputs;
+    const [timeSteps, batch, length, width] = dValues.shape;
+    const { heads } = attrs;
+    const [q, k, v] = splitHeads(qkv, heads);
+    const mask = causalMask(length);
+    const dOut = tf.transpose(tf.reshape(dValues, [timeSteps, batch, length, heads, width / heads]), [0, 1, 3, 2, 4]);
+    const dFired = tf.add(tf.matMul(dOut, v, false, true), tf.div(dMeanMap, timeSteps));
+    const fired = tf.mul(tf.cast(tf.greaterEqual(membrane, attrs.threshold), 'float32'), mask);
+    const dCurrent = tf.mul(tf.stack(backThroughTime(tf.unstack(tf.mul(dFired, mask)), tf.unstack(membrane), attrs)), mask);
+    const counts = tf.matMul(q, k, false, true);
+    const dCounts = tf.mul(dCurrent, tf.reshape(gain, [heads, 1, 1]));
+    const dqkv = tf.concat([
+      joinHeads(tf.matMul(dCounts, k)), joinHeads(tf.matMul(dCounts, q, true, false)), joinHeads(tf.matMul(fired, dOut, true, false)),
+    ], 3);
+    const perPair = tf.reshape(tf.sum(dCurrent, [0, 1]), [heads, length * length]);
+    const selector = tf.oneHot(tf.reshape(distances(length), [-1]), attrs.R);
+    const dDistance = tf.matMul(perPair, tf.cast(selector, 'float32') as tf.Tensor2D);
+    return [dqkv, tf.sum(tf.mul(dCurrent, counts), [0, 1, 3, 4]), dDistance];
+  });
+}

@@ -1,0 +1,35 @@
+import * as tf from '@tensorflow/tfjs-core';
+
+import { ShapeError } from '../errors.js';
+import type { ModelShape, TokenIds } from '../types.js';
+
+/**
+ * Equally long sequences as one tensor (B, L) int32.
+ * @throws ShapeError when they differ in length, are empty, exceed the context, or hold an id outside the vocabulary.
+ */
+export function tokenTensor(sequences: readonly TokenIds[], shape: ModelShape, offset: number): tf.Tensor2D {
+  const length = sequences[0]?.length ?? 0;
+  if (length === 0) throw new ShapeError('there are no tokens to run the model on');
+  if (offset + length > shape.contextLength) {
+    throw new ShapeError(`${offset + length} tokens are more than the model's context of ${shape.contextLength}`);
+  }
+  const flat = new Int32Array(sequences.length * length);
+  sequences.forEach((sequence, row) => {
+    if (sequence.length !== length) throw new ShapeError(`sequence ${row} has ${sequence.length} tokens, sequence 0 has ${length}: one batch needs equal lengths`);
+    const wrong = Array.prototype.findIndex.call(sequence, (id: number) => !Number.isInteger(id) || id < 0 || id >= shape.vocabSize);
+    if (wrong >= 0) {
+      throw new ShapeError(`token id ${sequence[wrong]} at position ${wrong} is outside the model's vocabulary of ${shape.vocabSize}`, {
+        suggestions: ['Tokenise the text with the tokenizer of this model'],
+      });
+    }
+    flat.set(sequence, row * length);
+  });
+  return tf.tensor2d(flat, [sequences.length, length], 'int32');
+}
+
+/** Splits logits (B, L, V) into one (L, V) array per sequence. */
+export async function logitRows(logits: tf.Tensor3D): Promise<Float32Array[]> {
+  const [batch, length, vocabulary] = logits.shape;
+  const values = (await logits.data()) as Float32Array;
+  return Array.from({ length: batch }, (_, row) => values.slice(row * length * vocabulary, (row + 1) * length * vocabulary));
+}

@@ -1,0 +1,103 @@
+import * as tf from '@tensorflow/tfjs-core';
+
+import type { SpikeTensor } from '../ops/lif.js';
+import { lif } from '../ops/lif.js';
+import { spikeLinear } from '../ops/spike-linear.js';
+import type { SpikeSite } from '../types.js';
+import type { StudentConfig } from './config.js';
+import { entranceWidth } from './config.js';
+import type { StudentParameters } from './parameters.js';
+import { layerName, parameter } from './parameters.js';
+
+/**
+ * Sees every spike tensor of a forward pass: (T, N, C), or for `attention` the map's mean over time (B, H, L, L).
+ * `query`, `key` and `value` come as one tensor (T, N, 3D) under the site `query`.
+ */
+export type SpikeObserver = (event: { readonly layer: number; readonly site: SpikeSite; readonly spikes: tf.Tensor }) => void;
+
+/** What a block needs beside its input. */
+export interface BlockContext {
+  readonly parameters: StudentParameters;
+  readonly config: StudentConfig;
+  readonly layer: number;
+  /** From query, key and value spikes (T, N, 3D) to the summed values (T, N, D); sees past tokens too when decoding. */
+  readonly attend: (layer: number, qkv: SpikeTensor<tf.Rank.R3>) => tf.Tensor3D;
+  readonly observe: SpikeObserver;
+}
+
+/**
+ * One block (paper, Fig. 2): neurons, spiking attention, write; neurons, two spiking linears, write.
+ * Deviations, all ours and all optional (`StudentConfig`): learned gains and biases, the on/off pair, the distance current, and
+ * writing the synaptic current instead of its spikes to the residual stream.
+ * @param stream (T, N, D), or (1, N, D) while it is still the constant embedding current. @returns the stream after the block.
+ */
+export function block(stream: tf.Tensor3D, context: BlockContext): tf.Tensor3D {
+  const attended = tf.add(stream, attentionSubLayer(stream, context)) as tf.Tensor3D;
+  return tf.add(attended, feedForwardSubLayer(attended, context)) as tf.Tensor3D;
+}
+
+/** SFSA (Algorithm 1) with the neurons around it: what it writes to the stream, (T, N, D). */
+export function attentionSubLayer(stream: tf.Tensor3D, context: BlockContext): tf.Tensor3D {
+  const { layer, observe } = context;
+  const entry = entranceSpikes(stream, 'attention_entry', context);
+  const qkv = neurons(synapses(entry, 'qkv', context), context);
+  observe({ layer, site: 'query', spikes: qkv });
+  const out = attentionOutSpikes(context.attend(layer, qkv), context);
+  return write(synapses(out, 'out', context), 'attention_write', context);
+}
+
+/** SFFN: SN(W2·SN(W1·x + b1) + b2), d → F → d; what it writes to the stream, (T, N, D). */
+export function feedForwardSubLayer(stream: tf.Tensor3D, context: BlockContext): tf.Tensor3D {
+  const entry = entranceSpikes(stream, 'feed_forward_entry', context);
+  const hidden = neurons(synapses(entry, 'fc1', context), context);
+  context.observe({ layer: context.layer, site: 'hidden', spikes: hidden });
+  return write(synapses(hidden, 'fc2', context), 'feed_forward_write', context);
+}
+
+/** Entrance neurons of a sub-layer, (T, N, E): the stream made binary. */
+export function entranceSpikes(stream: tf.Tensor3D, site: 'attention_entry' | 'feed_forward_entry', context: BlockContext): SpikeTensor<tf.Rank.R3> {
+  const { config } = context;
+  const { gain, bias } = gainAndBias(site, entranceWidth(config), context);
+  const spikes = lif({ x: stream, gain, bias, onOff: config.onOff }, config.neuron);
+  context.observe({ layer: context.layer, site, spikes });
+  return spikes;
+}
+
+/** SN_AttnOut before the output projection (Algorithm 1), so that this matrix, too, sees only spikes. */
+export function attentionOutSpikes(values: tf.Tensor3D, context: BlockContext): SpikeTensor<tf.Rank.R3> {
+  const { gain, bias } = gainAndBias('attention_out', context.config.hiddenSize, context);
+  const spikes = lif({ x: values, gain, bias, onOff: false }, context.config.neuron);
+  context.observe({ layer: context.layer, site: 'attention_out', spikes });
+  return spikes;
+}
+
+/** W·s + b with the layer's matrix `name`. */
+export function synapses(spikes: SpikeTensor<tf.Rank.R3>, name: string, context: BlockContext): tf.Tensor3D {
+  const { parameters, layer } = context;
+  return spikeLinear(
+    spikes,
+    parameter<tf.Rank.R2>(parameters, layerName(layer, `${name}.weight`)),
+    parameter<tf.Rank.R1>(parameters, layerName(layer, `${name}.bias`)),
+  );
+}
+
+/** Plain neurons: gain 1, bias 0 (the synapses have learned ones already). */
+export function neurons(current: tf.Tensor3D, context: BlockContext): SpikeTensor<tf.Rank.R3> {
+  const width = current.shape[2];
+  return lif({ x: current, gain: tf.ones([width]), bias: tf.zeros([width]), onOff: false }, context.config.neuron);
+}
+
+function gainAndBias(site: string, width: number, context: BlockContext): { gain: tf.Tensor1D; bias: tf.Tensor1D } {
+  if (!context.config.learnedNeurons) return { gain: tf.ones([width]), bias: tf.zeros([width]) };
+  return {
+    gain: parameter<tf.Rank.R1>(context.parameters, layerName(context.layer, `${site}.gain`)),
+    bias: parameter<tf.Rank.R1>(context.parameters, layerName(context.layer, `${site}.bias`)),
+  };
+}
+
+function write(current: tf.Tensor3D, site: 'attention_write' | 'feed_forward_write', context: BlockContext): tf.Tensor3D {
+  if (context.config.residualWrite === 'current') return current;
+  const spikes = neurons(current, context);
+  context.observe({ layer: context.layer, site, spikes });
+  return spikes;
+}

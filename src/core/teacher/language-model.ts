@@ -1,0 +1,43 @@
+import * as tf from '@tensorflow/tfjs-core';
+
+import { logitRows, tokenTensor } from '../ops/token-tensors.js';
+import type { DecodingSession, LanguageModel, SequenceLogits, TokenIds } from '../types.js';
+import { teacherForward } from './forward.js';
+import type { Teacher } from './parameters.js';
+
+/** A dense teacher behind the interface of `eval` and `generate`; `dispose` frees its parameters. */
+export function teacherLanguageModel(teacher: Teacher): LanguageModel {
+  return {
+    kind: 'teacher',
+    shape: teacher.config,
+    timeSteps: 1,
+    backend: tf.getBackend(),
+    forward: (sequences) => forward(teacher, sequences),
+    openSession: () => openSession(teacher, []),
+    dispose: () => tf.dispose([...teacher.parameters.values()]),
+  };
+}
+
+async function forward(teacher: Teacher, sequences: readonly TokenIds[]): Promise<SequenceLogits[]> {
+  const logits = tf.tidy(() => teacherForward(teacher, tokenTensor(sequences, teacher.config, 0)).logits);
+  const rows = await logitRows(logits);
+  logits.dispose();
+  return rows.map((row) => ({ logits: row, counts: null }));
+}
+
+/** Decoding by running the whole sequence again: a teacher generates for comparison only, so it keeps no cache. */
+function openSession(teacher: Teacher, past: readonly number[]): DecodingSession {
+  const ids = [...past];
+  return {
+    get length() { return ids.length; },
+    append: async (more) => {
+      const next = [...ids, ...more];
+      const [result] = await forward(teacher, [next]);
+      ids.push(...more);
+      const vocabulary = teacher.config.vocabSize;
+      return { logits: (result as SequenceLogits).logits.slice((next.length - 1) * vocabulary), counts: null };
+    },
+    fork: () => openSession(teacher, ids),
+    dispose: () => undefined,
+  };
+}
