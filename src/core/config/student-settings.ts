@@ -41,7 +41,7 @@ const shape = {
 /** What the student computes, how it starts, and its size. */
 export const studentSchema = z.strictObject({
   preset: z.enum(PRESET_NAMES).default('practical')
-    .describe('Values of the keys left out: practical = our recipe; paper = the published architecture and optimiser settings.'),
+    .describe('Values of the keys left out: practical = our recipe; paper = the published architecture and optimiser settings. Keys in the file or in --set win.'),
   ...neuron, ...architecture, ...start, ...shape,
 });
 
