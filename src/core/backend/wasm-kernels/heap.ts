@@ -1,9 +1,13 @@
-import type { DataType, TensorInfo } from '@tensorflow/tfjs-core';
+import type { DataType, KernelFunc, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
 
-import { BackendError } from '../../errors.js';
+import { BackendError, ShapeError } from '../../errors.js';
 
 /** Every function the compiled kernels export; arguments are byte addresses, sizes, flags (0/1) and float32 values. */
-export const KERNEL_EXPORTS = ['gemm', 'gemmScratchBytes'] as const;
+export const KERNEL_EXPORTS = [
+  'gemm', 'gemmScratchBytes', 'exp', 'softmax', 'segmentSum', 'sumMiddle', 'lif', 'lifGrad',
+  'spikeMatMul', 'spikeMatMulScratchBytes', 'spikeMatMulGradW', 'spikeMatMulGradWScratchBytes',
+] as const;
 export type KernelExport = (typeof KERNEL_EXPORTS)[number];
 export type KernelExports = Readonly<Record<KernelExport, (...values: number[]) => number>>;
 
@@ -84,4 +88,38 @@ async function instantiate(binary: Uint8Array, memory: object): Promise<KernelEx
 /** Number of elements of a shape. */
 export function sizeOf(shape: readonly number[]): number {
   return shape.reduce((size, extent) => size * extent, 1);
+}
+
+const standardKernels = new Map<string, KernelFunc>();
+
+/**
+ * The backend's own kernel of that name, for the cases ours does not cover; remembered, since ours takes its place.
+ * @throws Error when there is none.
+ */
+export function standardKernel(name: string): KernelFunc {
+  const known = standardKernels.get(name) ?? tf.getKernel(name, 'wasm')?.kernelFunc;
+  if (known === undefined) throw new Error(`the wasm backend has no ${name}`);
+  standardKernels.set(name, known);
+  return known;
+}
+
+/** The input of that name. @throws Error when the caller left it out: a bug, never a user's mistake. */
+export function inputOf(inputs: NamedTensorInfoMap, name: string): TensorInfo {
+  const tensor = inputs[name];
+  if (tensor === undefined) throw new Error(`kernel input "${name}" is missing`);
+  return tensor;
+}
+
+/** Extents of a tensor that must have `rank` of them. @throws ShapeError */
+export function extents(tensor: TensorInfo, rank: number, name: string): number[] {
+  if (tensor.shape.length !== rank) {
+    throw new ShapeError(`${name} has shape [${tensor.shape.join(', ')}]; ${rank} dimensions were expected`);
+  }
+  return tensor.shape;
+}
+
+/** @throws ShapeError unless the tensor is float32 of exactly this shape. */
+export function expectShape(tensor: TensorInfo, shape: readonly number[], name: string): void {
+  if (tensor.dtype === 'float32' && tensor.shape.length === shape.length && shape.every((extent, i) => extent === tensor.shape[i])) return;
+  throw new ShapeError(`${name} is ${tensor.dtype} [${tensor.shape.join(', ')}]; float32 [${shape.join(', ')}] was expected`);
 }

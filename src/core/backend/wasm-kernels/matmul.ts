@@ -1,8 +1,8 @@
-import type { KernelConfig, KernelFunc, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
+import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 
 import type { KernelHeap } from './heap.js';
-import { sizeOf } from './heap.js';
+import { sizeOf, standardKernel } from './heap.js';
 
 interface MatMul {
   readonly a: TensorInfo;
@@ -41,12 +41,6 @@ export function matMulKernels(heap: KernelHeap): KernelConfig[] {
       },
     },
   ];
-}
-
-function standardKernel(name: string): KernelFunc {
-  const kernel = tf.getKernel(name, 'wasm');
-  if (kernel == null) throw new Error(`the wasm backend has no ${name}`);
-  return kernel.kernelFunc;
 }
 
 function isLinear(attrs: NamedAttrMap | undefined): boolean {

@@ -1,12 +1,18 @@
 import type { KernelConfig } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 
+import { elementwiseKernels } from './elementwise.js';
 import type { KernelHeap } from './heap.js';
+import { lifKernels } from './lif.js';
 import { matMulKernels } from './matmul.js';
+import { reduceKernels } from './reduce.js';
+import { spikeMatMulKernels } from './spike-matmul.js';
+
+const GROUPS = [matMulKernels, reduceKernels, elementwiseKernels, lifKernels, spikeMatMulKernels];
 
 /** Registers every kernel of ours for the wasm backend, in place of the standard one where there is one. */
 export function registerKernels(heap: KernelHeap): void {
-  const kernels: KernelConfig[] = [...matMulKernels(heap)];
+  const kernels: KernelConfig[] = GROUPS.flatMap((group) => group(heap));
   for (const kernel of kernels) {
     if (tf.getKernel(kernel.kernelName, kernel.backendName) != null) tf.unregisterKernel(kernel.kernelName, kernel.backendName);
     tf.registerKernel(kernel);

@@ -1,0 +1,40 @@
+import type { KernelConfig, KernelFunc, TensorInfo } from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
+
+import type { KernelHeap } from './heap.js';
+import { inputOf, sizeOf, standardKernel } from './heap.js';
+
+/** `Sum` over adjacent axes of a float32 tensor, and `UnsortedSegmentSum`, which the standard backend lacks. */
+export function reduceKernels(heap: KernelHeap): KernelConfig[] {
+  const standardSum = standardKernel('Sum');
+  return [
+    { kernelName: 'Sum', backendName: 'wasm', kernelFunc: sumOver(heap, standardSum) },
+    {
+      kernelName: 'UnsortedSegmentSum', backendName: 'wasm',
+      kernelFunc: ({ inputs, attrs }) => segmentSum(heap, [inputOf(inputs, 'x'), inputOf(inputs, 'segmentIds')], Number(attrs?.['numSegments'])),
+    },
+  ];
+}
+
+function sumOver(heap: KernelHeap, standardSum: KernelFunc): KernelFunc {
+  return (call) => {
+    const x = inputOf(call.inputs, 'x');
+    const axes = [...tf.util.parseAxisParam((call.attrs?.['axis'] ?? null) as number | number[], x.shape)].sort((p, q) => p - q);
+    const [first = 0, last = -1] = [axes[0], axes.at(-1)];
+    if (x.dtype !== 'float32' || axes.length === 0 || last - first !== axes.length - 1) return standardSum(call);
+    const [outer, count, inner] = [x.shape.slice(0, first), x.shape.slice(first, last + 1), x.shape.slice(last + 1)];
+    const kept = call.attrs?.['keepDims'] === true ? count.map(() => 1) : [];
+    const out = heap.output([...outer, ...kept, ...inner]);
+    heap.call.sumMiddle(heap.address(x), heap.address(out), sizeOf(outer), sizeOf(count), sizeOf(inner));
+    return out;
+  };
+}
+
+/** Rows of x (S…, C…) added up by the segment ids (S…), in row order; ids outside the range are dropped. */
+function segmentSum(heap: KernelHeap, [x, ids]: readonly [TensorInfo, TensorInfo], segments: number): TensorInfo {
+  if (x.dtype !== 'float32' || ids.dtype !== 'int32') throw new Error(`UnsortedSegmentSum of ${x.dtype} by ${ids.dtype} is not supported`);
+  const inner = x.shape.slice(ids.shape.length);
+  const out = heap.output([segments, ...inner]);
+  heap.call.segmentSum(heap.address(x), heap.address(ids), heap.address(out), sizeOf(ids.shape), sizeOf(inner), segments);
+  return out;
+}
