@@ -1,10 +1,5 @@
+import type { NgramBaselines } from '../corpus/ngram.js';
 import type { TokenIds } from '../types.js';
-
-/** Losses of the two count-based baselines over the same targets as the model's, nats per token. */
-export interface NgramLosses {
-  readonly unigramNll: number;
-  readonly bigramNll: number;
-}
 
 /** How often each token followed one context. */
 class Followers {
@@ -30,7 +25,7 @@ class Followers {
  * distribution over V, the bigram with that unigram, both by Witten-Bell's rule; each prediction is a proper distribution.
  * Targets are every id but the first of each sequence; counts carry over from one sequence to the next.
  */
-export function adaptiveNgramLosses(sequences: readonly TokenIds[], vocabSize: number): NgramLosses {
+export function adaptiveNgramLosses(sequences: readonly TokenIds[], vocabSize: number): NgramBaselines {
   const unigram = new Followers();
   const bigram = new Map<number, Followers>();
   let [unigramSum, bigramSum, targets] = [0, 0, 0];
