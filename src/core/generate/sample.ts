@@ -8,7 +8,7 @@ export interface SamplingOptions {
   /** Nucleus: the fewest most probable tokens whose mass reaches it, 0 < topP ≤ 1; null keeps all. */ readonly topP: number | null;
 }
 
-/** Tokens that may be drawn and their probabilities, which sum to 1; most probable first under top-p, else by id. */
+/** Tokens that may be drawn, by id, and their probabilities, which are above 0 and sum to 1. */
 export interface Candidates {
   readonly ids: Int32Array;
   readonly probabilities: Float64Array;
@@ -57,33 +57,52 @@ export function mostProbable(logits: Float32Array): number {
   return best;
 }
 
-/** The `count` largest of `ids` by logit, in order of id; the last places go to the lowest ids among ties. */
-function largest(ids: Int32Array, logits: Float32Array, count: number): Int32Array {
-  if (count >= ids.length) return ids;
-  const limit = Float32Array.from(ids, (id) => logits[id]!).sort()[ids.length - count]!;
-  let ties = count - ids.reduce((above, id) => above + Number(logits[id]! > limit), 0);
-  return ids.filter((id) => logits[id]! > limit || (logits[id] === limit && ties-- > 0));
+/** The value in place `n` (from 1) of `values` sorted downwards, by quickselect; reorders `values`. */
+function nthLargest(values: Float64Array, n: number): number {
+  let [low, high] = [0, values.length - 1];
+  while (low < high) {
+    const pivot = values[(low + high) >> 1]!;
+    let [i, j] = [low, high];
+    while (i <= j) {
+      while (values[i]! > pivot) i++;
+      while (values[j]! < pivot) j--;
+      if (i > j) break;
+      const swapped = values[i]!;
+      values[i++] = values[j]!;
+      values[j--] = swapped;
+    }
+    if (n - 1 <= j) high = j;
+    else if (n - 1 >= i) low = i;
+    else break;
+  }
+  return values[n - 1]!;
 }
 
-function weigh(ids: Int32Array, logits: Float32Array, { temperature, max }: { readonly temperature: number; readonly max: number }): Candidates {
-  const weights = Float64Array.from(ids, (id) => Math.exp((logits[id]! - max) / temperature));
-  const total = weights.reduce((sum, weight) => sum + weight, 0);
-  return { ids, probabilities: weights.map((weight) => weight / total) };
+/** Sets all but the `count` largest weights to 0, of which the smallest is `limit`; among ties the lowest ids stay. */
+function keepLargest(weights: Float64Array, { count, limit }: { readonly count: number; readonly limit: number }): void {
+  let ties = count;
+  for (const weight of weights) if (weight > limit) ties -= 1;
+  for (let id = 0; id < weights.length; id++) {
+    if (weights[id]! < limit || (weights[id] === limit && ties-- <= 0)) weights[id] = 0;
+  }
 }
 
-/**
- * The fewest most probable candidates whose mass reaches `topP`, most probable first (lower id first on ties), made to sum to
- * 1 again. Those below (1 − p)/n together weigh less than 1 − p, so none of them is needed and they are not sorted.
- */
-function nucleus({ ids, probabilities }: Candidates, topP: number): Candidates {
-  const floor = (1 - topP) / ids.length;
-  const order = Array.from(ids.keys()).filter((i) => probabilities[i]! >= floor)
-    .sort((a, b) => probabilities[b]! - probabilities[a]! || ids[a]! - ids[b]!);
+/** How many of the largest weights reach the share `topP` of all, and the smallest of them. */
+function nucleusOf(weights: Float64Array, topP: number): { count: number; limit: number } {
+  const total = sumOf(weights);
+  // Those below (1 − p)/V of the total together weigh less than 1 − p of it, so none of them is needed and they are not sorted.
+  const floor = ((1 - topP) / weights.length) * total;
+  const sorted = weights.filter((weight) => weight >= floor).sort();
   let mass = 0;
-  let size = 0;
-  while (size < order.length && mass < topP) mass += probabilities[order[size++]!]!;
-  const kept = order.slice(0, size);
-  return { ids: Int32Array.from(kept, (i) => ids[i]!), probabilities: Float64Array.from(kept, (i) => probabilities[i]! / mass) };
+  let count = 0;
+  while (count < sorted.length && mass < topP * total) mass += sorted[sorted.length - ++count]!;
+  return { count, limit: sorted[sorted.length - count]! };
+}
+
+function sumOf(weights: Float64Array): number {
+  let sum = 0;
+  for (const weight of weights) sum += weight;
+  return sum;
 }
 
 /**
@@ -93,9 +112,17 @@ function nucleus({ ids, probabilities }: Candidates, topP: number): Candidates {
  */
 export function candidates(logits: Float32Array, { temperature, topK, topP }: SamplingOptions): Candidates {
   const max = logits[mostProbable(logits)]!;
-  const finite = Int32Array.from(logits.keys()).filter((id) => logits[id] !== -Infinity);
-  const weighed = weigh(largest(finite, logits, topK ?? finite.length), logits, { temperature, max });
-  return topP === null || topP === 1 ? weighed : nucleus(weighed, topP);
+  const weights = new Float64Array(logits.length);
+  for (let id = 0; id < weights.length; id++) weights[id] = Math.exp((logits[id]! - max) / temperature);
+  if (topK !== null && topK < weights.length) keepLargest(weights, { count: topK, limit: nthLargest(weights.slice(), topK) });
+  if (topP !== null && topP < 1) keepLargest(weights, nucleusOf(weights, topP));
+  const ids = new Int32Array(weights.length);
+  let size = 0;
+  for (let id = 0; id < weights.length; id++) if (weights[id]! > 0) ids[size++] = id;
+  const probabilities = new Float64Array(size);
+  const total = sumOf(weights);
+  for (let i = 0; i < size; i++) probabilities[i] = weights[ids[i]!]! / total;
+  return { ids: ids.slice(0, size), probabilities };
 }
 
 /**
@@ -108,10 +135,6 @@ export function sampleToken(logits: Float32Array, options: SamplingOptions, unif
   const { ids, probabilities } = candidates(logits, options);
   let left = uniform;
   let chosen = 0;
-  for (let i = 0; i < ids.length && left >= 0; i++) {
-    if (probabilities[i] === 0) continue;
-    chosen = i;
-    left -= probabilities[i]!;
-  }
+  while (chosen < ids.length - 1 && left >= probabilities[chosen]!) left -= probabilities[chosen++]!;
   return ids[chosen]!;
 }
