@@ -81,7 +81,7 @@ function nthLargest(values: Float64Array, n: number): number {
 /** Sets all but the `count` largest weights to 0, of which the smallest is `limit`; among ties the lowest ids stay. */
 function keepLargest(weights: Float64Array, { count, limit }: { readonly count: number; readonly limit: number }): void {
   let ties = count;
-  for (const weight of weights) if (weight > limit) ties -= 1;
+  for (let id = 0; id < weights.length; id++) if (weights[id]! > limit) ties -= 1;
   for (let id = 0; id < weights.length; id++) {
     if (weights[id]! < limit || (weights[id] === limit && ties-- <= 0)) weights[id] = 0;
   }
@@ -101,7 +101,7 @@ function nucleusOf(weights: Float64Array, topP: number): { count: number; limit:
 
 function sumOf(weights: Float64Array): number {
   let sum = 0;
-  for (const weight of weights) sum += weight;
+  for (let id = 0; id < weights.length; id++) sum += weights[id]!;
   return sum;
 }
 
