@@ -29,9 +29,9 @@ describe('hub/torch-file', () => {
     return path;
   }
 
-  async function readAll(bytes: Uint8Array): Promise<Record<string, number[]>> {
+  async function readAll(bytes: Uint8Array): Promise<Record<string, readonly number[]>> {
     const tensors = await openTorchFile(await store(bytes));
-    return Object.fromEntries(await Promise.all([...tensors].map(async ([name, entry]) => [name, [...await entry.readFloat32()]] as const)));
+    return Object.fromEntries(await Promise.all([...tensors].map(async ([name, entry]) => [name, [...await entry.readFloat32()] as readonly number[]] as const)));
   }
 
   const refuse = async (bytes: Uint8Array): Promise<string> => {
