@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { meanOfAll } from '../ops/reduce.js';
 import { crossEntropy, softTargetDivergence } from '../ops/logit-losses.js';
 import type { LossTerm } from './total-loss.js';
 
@@ -14,7 +15,7 @@ export function softTargetLoss(weight: number, temperature: number): LossTerm {
     name: 'sta',
     weight,
     compute: ({ student, teacher }) =>
-      tf.mul(tf.mean(softTargetDivergence(rows(student.logits), rows(teacher.logits), temperature)), temperature * temperature),
+      tf.mul(meanOfAll(softTargetDivergence(rows(student.logits), rows(teacher.logits), temperature)), temperature * temperature),
   };
 }
 

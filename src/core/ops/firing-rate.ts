@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-import { applyCustomOp } from './kernels.js';
+import { applyCustomOp, output } from './kernels.js';
 
 /**
  * Mean firing rate of each of `groups` equal blocks of channels: spikes per neuron and time step, 0–1.
@@ -11,10 +11,13 @@ export function firingRates(spikes: tf.Tensor3D, groups: number): tf.Tensor1D {
   const slots = (timeSteps * rows * channels) / groups;
   return applyCustomOp({
     inputs: [spikes],
-    forward: () => tf.div(tf.sum(tf.reshape(tf.sum(tf.reshape(spikes, [timeSteps * rows, channels]), 0), [groups, channels / groups]), 1), slots),
-    backward: (dy) => {
+    forward: (save) => {
+      save([spikes]);
+      return tf.div(tf.sum(tf.reshape(tf.sum(tf.reshape(spikes, [timeSteps * rows, channels]), 0), [groups, channels / groups]), 1), slots);
+    },
+    backward: (dy, saved) => {
       const perChannel = tf.reshape(tf.tile(tf.expandDims(tf.div(dy, slots), 1), [1, channels / groups]), [1, 1, channels]);
-      return [tf.tile(perChannel, [timeSteps, rows, 1])];
+      return [tf.add(tf.zerosLike(output(saved, 0)), perChannel)];
     },
   }) as tf.Tensor1D;
 }

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { meanOver } from './reduce.js';
 import { output } from './kernels.js';
 import type { LifNeuron, SpikeTensor } from './lif.js';
 import { backThroughTime, chargeAndFire, lifAttrs } from './lif.js';
@@ -104,7 +105,7 @@ function composedForward(inputs: Inputs, attrs: Attrs): tf.Tensor[] {
     const currents = tf.unstack(tf.add(tf.mul(counts, tf.reshape(gain, [attrs.heads, 1, 1])), bias));
     const { membranes, spikes } = chargeAndFire(currents, attrs);
     const fired = tf.mul(tf.stack(spikes), mask);
-    return [joinHeads(tf.matMul(fired, v)), tf.mean(fired, 0), tf.stack(membranes)];
+    return [joinHeads(tf.matMul(fired, v)), meanOver(fired, [0]), tf.stack(membranes)];
   });
 }
 

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { meanOfAll, meanOver, stdOver } from '../ops/reduce.js';
 import type { LifNeuron, SpikeTensor } from '../ops/lif.js';
 import { lif } from '../ops/lif.js';
 import { spikingAttention } from '../ops/spiking-attention.js';
@@ -11,7 +12,7 @@ const SMALLEST_STD = 1e-3;
 
 /** Standard deviation of every channel over all rows and time steps. @param x (T, N, C). @returns (C). */
 export async function channelStd(x: tf.Tensor3D): Promise<Float32Array> {
-  const std = tf.tidy(() => tf.sqrt(tf.moments(x, [0, 1]).variance));
+  const std = tf.tidy(() => stdOver(x, [0, 1]));
   const values = (await std.data()) as Float32Array;
   std.dispose();
   return values.map((value) => Math.max(value, SMALLEST_STD));
@@ -50,8 +51,8 @@ export async function biasForRate(site: NeuronSite, rate: number, scope: 'channe
   const bias = await bisect(scope === 'channel' ? width : 1, limit, async (middle) => {
     const rates = tf.tidy(() => {
       const spikes = lif({ x: site.x, gain, bias: tf.tensor1d(spread(middle)), onOff: site.onOff }, site.neuron);
-      const perChannel = tf.mean(spikes, [0, 1]);
-      return scope === 'channel' ? perChannel : tf.reshape(tf.mean(perChannel), [1]);
+      const perChannel = meanOver(spikes, [0, 1]);
+      return scope === 'channel' ? perChannel : tf.reshape(meanOfAll(perChannel), [1]);
     });
     const found = await rates.data();
     rates.dispose();

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { meanOver } from '../ops/reduce.js';
 import { layerNorm } from '../ops/layer-norm.js';
 import type { SpikeTensor } from '../ops/lif.js';
 import { layerAttention } from './attention.js';
@@ -45,7 +46,7 @@ export function studentForward(student: Student, ids: tf.Tensor2D, observe: Spik
   const hidden: tf.Tensor3D[] = [];
   for (let layer = 0; layer < config.layers; layer++) {
     stream = block(stream, { parameters, config, layer, attend, observe });
-    hidden.push(tf.reshape(tf.mean(stream, 0), [batch, length, config.hiddenSize]));
+    hidden.push(tf.reshape(meanOver(stream, [0]), [batch, length, config.hiddenSize]));
   }
   return { logits: tf.reshape(readout(student, stream), [batch, length, config.vocabSize]), embedding, hidden, attention };
 }
@@ -61,7 +62,7 @@ export function embed(student: Student, ids: tf.Tensor2D, offset: number): tf.Te
 /** Logits (N, V) of a stream (T, N, D): time mean, LayerNorm, tied head; the only real-valued matrix product of the model. */
 export function readout(student: Student, stream: tf.Tensor3D): tf.Tensor2D {
   const { config, parameters } = student;
-  const normalised = layerNorm(tf.mean(stream, 0) as tf.Tensor2D, {
+  const normalised = layerNorm(meanOver<tf.Rank.R2>(stream, [0]), {
     weight: parameter<tf.Rank.R1>(parameters, 'final_norm.weight'),
     bias: parameter<tf.Rank.R1>(parameters, 'final_norm.bias'),
     epsilon: config.layerNormEps,

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { meanOfAll, meanOver, stdOver } from '../ops/reduce.js';
 import type { SpikeTensor } from '../ops/lif.js';
 import { teacherParameter } from '../teacher/parameters.js';
 import type { RidgeFit } from './ridge.js';
@@ -20,7 +21,7 @@ export interface LinearTarget {
  */
 export async function linearStart(spikes: SpikeTensor<tf.Rank.R3>, target: LinearTarget, start: BlockStart): Promise<RidgeFit> {
   const isWrite = target.name === 'out' || target.name === 'fc2';
-  const mean = tf.tidy(() => tf.mean(spikes, 0) as tf.Tensor2D);
+  const mean = tf.tidy(() => meanOver<tf.Rank.R2>(spikes, [0]));
   try {
     if (start.init === 'ridge' && isWrite) return await ridgeRegression(mean, target.missing as tf.Tensor2D, start.calibration.ridge);
     const parts: Float32Array[] = [];
@@ -72,8 +73,8 @@ async function scaledTo(target: LinearTarget, mean: tf.Tensor2D, weight: Float32
   const inputs = mean.shape[1];
   const std = tf.tidy(() => {
     const current = tf.matMul(mean, tf.tensor2d(weight, [inputs, weight.length / inputs]));
-    const wanted = target.missing == null ? target.currentStd : tf.mean(tf.sqrt(tf.moments(target.missing, 0).variance));
-    return tf.div(wanted, tf.maximum(tf.mean(tf.sqrt(tf.moments(current, 0).variance)), 1e-6));
+    const wanted = target.missing == null ? target.currentStd : meanOfAll(stdOver(target.missing, [0]));
+    return tf.div(wanted, tf.maximum(meanOfAll(stdOver(current, [0])), 1e-6));
   });
   const [factor = 1] = await std.data();
   std.dispose();

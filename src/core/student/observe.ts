@@ -21,8 +21,8 @@ export function rateCollector(): { observe: SpikeObserver; rates: SiteRateTensor
       return;
     }
     const sites: SpikeSite[] = site === 'query' ? ['query', 'key', 'value'] : [site];
-    const perSite = tf.unstack(firingRates(spikes as tf.Tensor3D, sites.length));
-    sites.forEach((name, i) => rates.push({ layer, site: name, rate: perSite[i] as tf.Scalar }));
+    const perSite = firingRates(spikes as tf.Tensor3D, sites.length);
+    sites.forEach((name, i) => rates.push({ layer, site: name, rate: tf.reshape<tf.Rank.R0>(tf.slice(perSite, [i], [1]), []) }));
   };
   return { observe, rates };
 }

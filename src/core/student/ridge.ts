@@ -1,5 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { meanOver } from '../ops/reduce.js';
+
 /** Least squares with a penalty on the weights: y ≈ x·weight + bias. */
 export interface RidgeFit {
   /** (C, M) row-major. */ readonly weight: Float32Array;
@@ -13,7 +15,7 @@ export interface RidgeFit {
 export async function ridgeRegression(x: tf.Tensor2D, y: tf.Tensor2D, strength: number): Promise<RidgeFit> {
   const [inputs, outputs] = [x.shape[1], y.shape[1]];
   const parts = tf.tidy(() => {
-    const [xMean, yMean] = [tf.mean(x, 0), tf.mean(y, 0)];
+    const [xMean, yMean] = [meanOver(x, [0]), meanOver(y, [0])];
     const [xc, yc] = [tf.sub<tf.Tensor2D>(x, xMean), tf.sub<tf.Tensor2D>(y, yMean)];
     return [xMean, yMean, tf.matMul(xc, xc, true, false), tf.matMul(xc, yc, true, false)];
   });

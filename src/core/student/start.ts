@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { meanOver, stdOver } from '../ops/reduce.js';
 import type { Random } from '../corpus/random.js';
 import type { SpikeTensor } from '../ops/lif.js';
 import { teacherForward } from '../teacher/forward.js';
@@ -171,8 +172,8 @@ interface WriteStart {
 
 /** Fits out or fc2 to what is missing from the stream; returns the stream after the write. */
 async function startWrite(write: WriteStart, start: BlockStart): Promise<tf.Tensor3D> {
-  const missing = start.init === 'random' ? null : tf.tidy(() => tf.sub<tf.Tensor2D>(write.target, tf.mean(write.stream, 0)));
-  const streamStd = tf.tidy(() => tf.sqrt(tf.moments(write.stream).variance));
+  const missing = start.init === 'random' ? null : tf.tidy(() => tf.sub<tf.Tensor2D>(write.target, meanOver(write.stream, [0])));
+  const streamStd = tf.tidy(() => stdOver(write.stream, [0, 1, 2]));
   const currentStd = WRITE_SHARE * ((await streamStd.data())[0] ?? 1);
   const { weight, bias } = await linearStart(write.spikes, { name: write.name, currentStd, missing }, start);
   const width = start.config.hiddenSize;

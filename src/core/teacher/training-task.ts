@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { meanOfAll } from '../ops/reduce.js';
 import type { BatchTensors } from '../ops/batch-tensors.js';
 import { batchTensors, meanNll } from '../ops/batch-tensors.js';
 import { crossEntropy } from '../ops/logit-losses.js';
@@ -21,7 +22,7 @@ export function createTeacherTask(options: TeacherTaskOptions): TrainingTask {
   return {
     parameters,
     losses: (batch) => {
-      const total = tf.mean(targetLosses(teacher, batchTensors(batch, options.context))) as tf.Scalar;
+      const total = meanOfAll(targetLosses(teacher, batchTensors(batch, options.context)));
       return { total, terms: { hta: total }, rates: [] };
     },
     validNll: (windows) => teacherNll(teacher, windows),

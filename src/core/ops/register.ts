@@ -1,0 +1,12 @@
+import * as tf from '@tensorflow/tfjs-core';
+
+import { registerSpikingAttention } from './spiking-attention.js';
+
+/**
+ * Gives the active backend a composed form of every operation it has no kernel for, and all of them their gradients. Call once
+ * after a backend is selected. @throws Error when the standard gradients are missing: a broken installation.
+ */
+export function registerOperations(): void {
+  if (tf.getGradient('Mean') == null) throw new Error('TensorFlow.js has no gradients registered: are two copies of tfjs-core installed?');
+  registerSpikingAttention(tf.getBackend());
+}

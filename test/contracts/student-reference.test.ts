@@ -1,0 +1,119 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { expect } from 'chai';
+
+import { createProjections } from '../../src/core/distill/projections.js';
+import { spadTerms } from '../../src/core/distill/spad.js';
+import type { LossInputs } from '../../src/core/distill/total-loss.js';
+import { totalLoss } from '../../src/core/distill/total-loss.js';
+import { createRandom } from '../../src/core/corpus/random.js';
+import { batchTensors } from '../../src/core/ops/batch-tensors.js';
+import { studentForward } from '../../src/core/student/forward.js';
+import { binaryWatch, assertBinary, observeBoth, rateCollector } from '../../src/core/student/observe.js';
+import { parameterShapes } from '../../src/core/student/parameters.js';
+import { teacherForward } from '../../src/core/teacher/forward.js';
+import { describeOnBackends, expectClose } from '../support/backends.js';
+import type { ReferenceCase } from '../support/student-reference.js';
+import { distillSettingsOfCase, referenceCases, studentConfigOfCase, studentParametersOfCase, teacherOfCase } from '../support/student-reference.js';
+
+/** Everything a distillation step computes on one case; the caller's tidy owns the tensors. */
+function runCase(reference: ReferenceCase): LossInputs & { total: tf.Scalar; gradients: tf.NamedTensorMap; terms: Record<string, tf.Scalar> } {
+  const config = studentConfigOfCase(reference);
+  const initial = studentParametersOfCase(reference, parameterShapes(config).keys());
+  const parameters = new Map(Array.from(initial, ([name, tensor]) => [name, tf.variable(tensor, true)] as const));
+  const teacher = teacherOfCase(reference);
+  const { ids, labels } = batchTensors(Int32Array.from(reference.batch.values), (reference.batch.shape[1] ?? 0) - 1);
+  const projections = createProjections({ student: config.hiddenSize, teacher: config.hiddenSize }, 'normalised', createRandom(0));
+  const terms = spadTerms({ settings: distillSettingsOfCase(reference), student: config, teacher: teacher.config, projections }, parameters);
+  const inputs = (): LossInputs => {
+    const { observe, rates } = rateCollector();
+    return { student: studentForward({ config, parameters }, ids, observe), teacher: teacherForward(teacher, ids), labels, rates };
+  };
+  const { grads } = tf.variableGrads(() => totalLoss(terms, inputs()).total, [...parameters.values()]);
+  const gradients = Object.fromEntries(Array.from(parameters, ([name, variable]) => [name, grads[variable.name] as tf.Tensor]));
+  const found = inputs();
+  return { ...found, ...totalLoss(terms, found), gradients };
+}
+
+for (const preset of ['practical', 'paper'] as const) {
+  const cases = await referenceCases(preset);
+  describeOnBackends(`distillation step, preset ${preset}, against the independent float64 implementation`, () => {
+    for (const reference of cases) {
+      const logits = { absolute: 2e-4, relative: 1e-4 };
+
+      it(`${reference.name}: teacher logits, hidden states and attention`, async () => {
+        const { teacher } = tf.tidy(() => runCase(reference));
+        expectClose(await teacher.logits.data(), reference.teacher.logits, logits, 'teacher logits');
+        for (const [i, hidden] of [teacher.embedding, ...teacher.hidden].entries()) {
+          expectClose(await hidden.data(), reference.teacher.hidden[i] ?? [], logits, `teacher hidden state ${i}`);
+        }
+        for (const [i, map] of teacher.attention.entries()) expectClose(await map.data(), reference.teacher.attention[i] ?? [], { absolute: 1e-5 }, `attention of layer ${i}`);
+      });
+
+      it(`${reference.name}: student logits, streams, attention maps and firing rates`, async () => {
+        const { student, rates } = tf.tidy(() => runCase(reference));
+        expectClose(await student.logits.data(), reference.student.logits, logits, 'student logits');
+        expectClose(await student.embedding.data(), reference.student.embedding, { absolute: 1e-5 }, 'embedding');
+        for (const [i, stream] of student.hidden.entries()) expectClose(await stream.data(), reference.student.features[i] ?? [], logits, `stream ${i}`);
+        for (const [i, map] of student.attention.entries()) expectClose(await map.data(), reference.student.attention[i] ?? [], { absolute: 1e-6 }, `map ${i}`);
+        const expected = new Map(reference.student.rates.map(({ layer, site, rate }) => [`${layer} ${site}`, rate]));
+        expect(rates.map(({ layer, site }) => `${layer} ${site}`)).to.have.members([...expected.keys()]);
+        for (const { layer, site, rate } of rates) expectClose(await rate.data(), [expected.get(`${layer} ${site}`) ?? NaN], { absolute: 1e-6 }, `rate of ${layer} ${site}`);
+      });
+
+      it(`${reference.name}: every loss term and the total`, async () => {
+        const { terms, total } = tf.tidy(() => runCase(reference));
+        for (const [name, term] of Object.entries(terms)) {
+          const weight = reference.losses.weights[name as keyof typeof reference.losses.weights];
+          expectClose(await term.data(), [weight * (reference.terms[name] ?? NaN)], { absolute: 1e-5, relative: 1e-4 }, name);
+        }
+        const switchedOn = Object.entries(reference.losses.weights).filter(([, weight]) => weight > 0).map(([name]) => name);
+        expect(Object.keys(terms)).to.have.members(switchedOn);
+        expectClose(await total.data(), [reference.total], { absolute: 1e-5, relative: 1e-4 }, 'total');
+      });
+
+      it(`${reference.name}: gradient of the total with respect to every parameter`, async () => {
+        const { gradients } = tf.tidy(() => runCase(reference));
+        expect(Object.keys(gradients)).to.have.members(Object.keys(reference.gradients));
+        for (const [name, gradient] of Object.entries(gradients)) {
+          expectClose(await gradient.data(), reference.gradients[name] ?? [], { absolute: 2e-5, relative: 2e-3 }, `gradient of ${name}`);
+        }
+      });
+
+      it(`${reference.name}: nothing but 0 and 1 enters a matrix product`, async () => {
+        const config = studentConfigOfCase(reference);
+        const watch = binaryWatch(config.neuron.timeSteps);
+        let spikes = 0;
+        tf.tidy(() => {
+          const parameters = studentParametersOfCase(reference, parameterShapes(config).keys());
+          const { ids } = batchTensors(Int32Array.from(reference.batch.values), (reference.batch.shape[1] ?? 0) - 1);
+          studentForward({ config, parameters }, ids, observeBoth(watch.observe, () => { spikes += 1; }));
+          watch.violations.forEach(({ count }) => tf.keep(count));
+        });
+        await assertBinary(watch.violations);
+        expect(watch.violations).to.have.lengthOf(spikes).and.not.be.empty;
+      });
+    }
+  });
+}
+
+describe('the watch for binary matrix inputs', () => {
+  before(async () => { await tf.setBackend('cpu'); });
+
+  it('names layer and site of the first value that is neither 0 nor 1', async () => {
+    const watch = binaryWatch(2);
+    watch.observe({ layer: 0, site: 'attention_entry', spikes: tf.tensor3d([0, 1, 1, 0], [1, 2, 2]) });
+    watch.observe({ layer: 3, site: 'hidden', spikes: tf.tensor3d([0, 1, 0.5, 0], [1, 2, 2]) });
+    const error = await assertBinary(watch.violations).then(() => null, (thrown: unknown) => thrown);
+    expect(error).to.have.property('exitCode', 7);
+    expect(error).to.have.property('message').that.includes('layer 3, site hidden: 1 values outside {0,1}');
+  });
+
+  it('takes an attention map for what it is: a mean over T binary maps', async () => {
+    const sound = binaryWatch(4);
+    sound.observe({ layer: 0, site: 'attention', spikes: tf.tensor4d([0, 0.25, 0.5, 1], [1, 1, 2, 2]) });
+    await assertBinary(sound.violations);
+    const broken = binaryWatch(4);
+    broken.observe({ layer: 0, site: 'attention', spikes: tf.tensor4d([0, 0.25, 0.3, 1], [1, 1, 2, 2]) });
+    expect(await assertBinary(broken.violations).then(() => null, (thrown: Error) => thrown.message)).to.include('site attention: 1 values');
+  });
+});
