@@ -6,8 +6,10 @@ import type { EvalWindow, WindowOptions } from './windows.js';
 
 /** Most logits held at once (bytes of float32); a batch has as many windows as fit, at least one. */
 const BATCH_LOGITS_BYTES = 64 * 2 ** 20;
-/** More windows at once than this gain nothing and cost memory inside the model. */
-const MAX_BATCH_WINDOWS = 16;
+/** Most query·key pairs at once: a model may hold one number for each, per head and time step. */
+const BATCH_PAIRS = 2 ** 20;
+/** More windows at once than this gain nothing. */
+const BATCH_WINDOWS = 16;
 
 /** A model's loss over sequences. */
 export interface PerplexityReport {
@@ -33,6 +35,12 @@ export function negativeLogLikelihood(row: Float32Array, target: number): number
   const nll = Math.log(sum) + (max - logit);
   if (Number.isNaN(nll)) throw new NumericError('the model gave logits that are NaN or all infinite');
   return nll;
+}
+
+/** How many windows of `length` tokens go through a model with V `vocabSize` at once. */
+function batchSize(length: number, vocabSize: number): number {
+  const fitting = Math.floor(Math.min(BATCH_LOGITS_BYTES / (4 * length * vocabSize), BATCH_PAIRS / length ** 2));
+  return Math.min(BATCH_WINDOWS, Math.max(1, fitting));
 }
 
 /** Windows of equal length together, in order of first appearance, each list at most `maxWindows` long. */
@@ -79,12 +87,10 @@ export async function measurePerplexity(
   const windows = cutWindows(sequences.map((ids) => ids.length), options);
   if (windows.length === 0) throw new ShapeError('there is nothing to score: every sequence has fewer than 2 tokens');
   const total = windows.reduce((sum, window) => sum + window.length - window.firstScored, 0);
-  const rowBytes = 4 * model.shape.vocabSize;
-  const maxWindows = (length: number): number => Math.min(MAX_BATCH_WINDOWS, Math.max(1, Math.floor(BATCH_LOGITS_BYTES / (length * rowBytes))));
   const losses = new Float64Array(windows.length);
   let counts: OpCounts | null = null;
   let done = 0;
-  for (const batch of batchesOf(windows, maxWindows)) {
+  for (const batch of batchesOf(windows, (length) => batchSize(length, model.shape.vocabSize))) {
     if (ctx.signal.aborted) throw new Interrupted(`evaluation of the ${model.kind} was interrupted after ${done} of ${total} tokens`);
     const inputs = batch.map((index) => {
       const { sequence, start, length } = windows[index]!;

@@ -70,6 +70,9 @@ describe('perplexity', () => {
     const wide = fakeLanguageModel({ shape: { vocabSize: 2 ** 22 }, next: () => new Float32Array(2 ** 22) });
     await measurePerplexity(wide, { sequences: [[0, 1, 2, 3, 0, 1]], contextLength: 1, stride: 1 }, ctx);
     expect(wide.batches.map(({ sequences }) => sequences)).to.deep.equal([4, 1]);
+    const long = uniformLanguageModel({ shape: { vocabSize: 2, contextLength: 512 } });
+    await measurePerplexity(long, { sequences: [new Int32Array(512 * 5 + 1)], contextLength: 512, stride: 512 }, ctx);
+    expect(long.batches).to.deep.equal([{ sequences: 4, length: 512 }, { sequences: 1, length: 512 }]);
     const alone = await Promise.all([ids, ids.slice(0, 8)].map((one) => measurePerplexity(small, { sequences: [one], contextLength: 3, stride: 3 }, ctx)));
     expect(together.nll).to.be.closeTo((alone[0]!.nll * 99 + alone[1]!.nll * 7) / 106, 1e-12);
   });
