@@ -3,3 +3,8 @@ export { exp, softmax } from './elementwise';
 export { segmentSum, sumMiddle } from './reduce';
 export { lif, lifGrad } from './lif';
 export { spikeMatMul, spikeMatMulGradW, spikeMatMulGradWScratchBytes, spikeMatMulScratchBytes } from './spike-matmul';
+export { attention, attentionScratchBytes } from './attention';
+export { attentionGrad, attentionGradScratchBytes } from './attention-grad';
+export { layerNorm, layerNormGrad } from './layer-norm';
+export { crossEntropy, softTarget } from './losses';
+export { adamStep } from './adam';

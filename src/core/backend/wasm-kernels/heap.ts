@@ -7,6 +7,8 @@ import { BackendError, ShapeError } from '../../errors.js';
 export const KERNEL_EXPORTS = [
   'gemm', 'gemmScratchBytes', 'exp', 'softmax', 'segmentSum', 'sumMiddle', 'lif', 'lifGrad',
   'spikeMatMul', 'spikeMatMulScratchBytes', 'spikeMatMulGradW', 'spikeMatMulGradWScratchBytes',
+  'attention', 'attentionScratchBytes', 'attentionGrad', 'attentionGradScratchBytes',
+  'layerNorm', 'layerNormGrad', 'crossEntropy', 'softTarget', 'adamStep',
 ] as const;
 export type KernelExport = (typeof KERNEL_EXPORTS)[number];
 export type KernelExports = Readonly<Record<KernelExport, (...values: number[]) => number>>;

@@ -1,14 +1,20 @@
 import type { KernelConfig } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 
+import { adamKernels } from './adam.js';
+import { attentionKernels } from './attention.js';
 import { elementwiseKernels } from './elementwise.js';
 import type { KernelHeap } from './heap.js';
+import { layerNormKernels } from './layer-norm.js';
 import { lifKernels } from './lif.js';
+import { lossKernels } from './losses.js';
 import { matMulKernels } from './matmul.js';
 import { reduceKernels } from './reduce.js';
 import { spikeMatMulKernels } from './spike-matmul.js';
 
-const GROUPS = [matMulKernels, reduceKernels, elementwiseKernels, lifKernels, spikeMatMulKernels];
+const GROUPS = [
+  matMulKernels, reduceKernels, elementwiseKernels, lifKernels, spikeMatMulKernels, attentionKernels, layerNormKernels, lossKernels, adamKernels,
+];
 
 /** Registers every kernel of ours for the wasm backend, in place of the standard one where there is one. */
 export function registerKernels(heap: KernelHeap): void {

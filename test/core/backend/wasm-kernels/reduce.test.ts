@@ -46,12 +46,4 @@ describe('wasm kernels: sums', () => {
       expect(y.arraySync()).to.deep.equal([[10, 20, 30], [0, 0, 0], [101, 202, 303]]);
     });
   });
-
-  it('gives the gradient of gather', () => {
-    tf.tidy(() => {
-      const ids = tf.tensor1d([1, 1, 0], 'int32');
-      const g = tf.grad((table) => tf.sum(tf.mul(tf.gather(table, ids), tf.tensor2d([[1, 2], [3, 4], [5, 6]]))))(tf.zeros([3, 2]));
-      expect(g.arraySync()).to.deep.equal([[5, 6], [4, 6], [0, 0]]);
-    });
-  });
 });

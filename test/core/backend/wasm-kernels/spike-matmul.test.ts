@@ -6,8 +6,9 @@ import { callKernel, numbers } from '../../../support/kernel-cases.js';
 const f = Math.fround;
 
 /** Bias first, then the weight rows of the inputs that fired, ascending, each sum rounded to float32. */
-function forward(s: Float32Array, w: Float32Array, b: Float32Array, k: number): number[] {
+function forward(s: Float32Array, w: Float32Array, b: Float32Array): number[] {
   const n = b.length;
+  const k = w.length / n;
   return Array.from({ length: (s.length / k) * n }, (_, at) => {
     const [row, column] = [Math.floor(at / n), at % n];
     let sum = b[column] ?? 0;
@@ -16,7 +17,7 @@ function forward(s: Float32Array, w: Float32Array, b: Float32Array, k: number): 
   });
 }
 
-function gradW(s: Float32Array, dy: Float32Array, k: number, n: number): number[] {
+function gradW(s: Float32Array, dy: Float32Array, [k, n]: readonly [number, number]): number[] {
   return Array.from({ length: k * n }, (_, at) => {
     const [input, column] = [Math.floor(at / n), at % n];
     let sum = 0;
@@ -37,9 +38,9 @@ describe('wasm kernels: products with spikes', () => {
         const spikes = { values: s, shape: [m, k] };
         const [y] = callKernel('BispikSpikeMatMul', { s: spikes, w: { values: w, shape: [k, n] }, b: { values: b, shape: [n] } });
         expect(y?.shape).to.deep.equal([m, n]);
-        expect([...(y?.values ?? [])]).to.deep.equal(forward(s, w, b, k));
+        expect([...(y?.values ?? [])]).to.deep.equal(forward(s, w, b));
         const [dw, db] = callKernel('BispikSpikeMatMulGradW', { s: spikes, dy: { values: dy, shape: [m, n] } });
-        expect([...(dw?.values ?? [])]).to.deep.equal(gradW(s, dy, k, n));
+        expect([...(dw?.values ?? [])]).to.deep.equal(gradW(s, dy, [k, n]));
         const columns = Array.from({ length: n }, (_, c) => f(Array.from({ length: m }, (__, r) => dy[r * n + c] ?? 0).reduce((p, q) => p + q, 0)));
         expect([...(db?.values ?? [])]).to.deep.equal(columns);
       });

@@ -1,0 +1,166 @@
+import { carriedMembrane, fire } from './neuron';
+import { firstLanes, loadFloats, storeFloats } from './simd';
+import { firedBits, listBits, sumRows } from './spikes';
+
+/**
+ * Softmax-free spiking attention: overlap counts of binary queries and keys by AND and population count, one LIF neuron per
+ * causal pair, and the value rows of the keys that fired. Layouts: qkv (T, B, L, 3D), membrane (T, B, H, L, L).
+ */
+
+/** Words of 64 bits one head's query or key takes. */
+// @ts-ignore: decorator
+@inline
+export function wordsOf(headWidth: i32): i32 {
+  return (headWidth + 63) >> 6;
+}
+
+/** A row of `length` floats rounded up to whole vectors, in bytes. */
+// @ts-ignore: decorator
+@inline
+export function paddedRow(length: i32): usize {
+  return (<usize>((length + 3) & ~3)) << 2;
+}
+
+/** Scratch: key bits (T, L, words) u64, one query, counts (T, L), reversed distance bias, fired bits (T, L), a list. */
+export function attentionScratchBytes(timeSteps: i32, length: i32, headWidth: i32): usize {
+  const row = paddedRow(length);
+  const words = <usize>wordsOf(headWidth);
+  const firedWords = <usize>((length + 63) >> 6);
+  return ((<usize>(timeSteps * length + 1) * words) << 3) + ((<usize>timeSteps * firedWords) << 3) + <usize>(timeSteps + 2) * row + 16;
+}
+
+/** values (T, B, L, D), meanMap (B, H, L, L) and membrane from qkv, gain (H) and distanceBias (H, maxDistance). */
+export function attention(
+  qkv: usize, gain: usize, distanceBias: usize, values: usize, meanMap: usize, membrane: usize,
+  timeSteps: i32, batch: i32, length: i32, width: i32, heads: i32, maxDistance: i32,
+  decay: f32, threshold: f32, reset: i32, scratch: usize,
+): void {
+  const headWidth = width / heads;
+  const map = ((<usize>length * length) << 2);
+  const rowV = (<usize>width) << 2;
+  const rowQ = rowV * 3;
+  for (let b = 0; b < batch; b++) {
+    for (let h = 0; h < heads; h++) {
+      const head = ((<usize>h * headWidth) << 2);
+      const sequence = <usize>b * length;
+      attendHead(
+        qkv + sequence * rowQ + head, rowQ, <usize>batch * length * rowQ, rowV,
+        load<f32>(gain + ((<usize>h) << 2)), distanceBias + ((<usize>h * maxDistance) << 2),
+        values + sequence * rowV + head, <usize>batch * length * rowV,
+        meanMap + <usize>(b * heads + h) * map, membrane + <usize>(b * heads + h) * map, <usize>(batch * heads) * map,
+        timeSteps, length, headWidth, decay, threshold, reset, scratch,
+      );
+    }
+  }
+}
+
+/** One head of one sequence; `step…` are the distances in bytes between time steps. */
+function attendHead(
+  q: usize, rowQ: usize, stepQ: usize, rowV: usize, gain: f32, distanceBias: usize,
+  values: usize, stepV: usize, meanMap: usize, membrane: usize, stepU: usize,
+  timeSteps: i32, length: i32, headWidth: i32, decay: f32, threshold: f32, reset: i32, scratch: usize,
+): void {
+  const words = wordsOf(headWidth);
+  const row = paddedRow(length);
+  const firedWords = (length + 63) >> 6;
+  const keys = scratch;
+  const query = keys + ((<usize>(timeSteps * length * words)) << 3);
+  const fired = query + ((<usize>words) << 3);
+  const counts = fired + ((<usize>(timeSteps * firedWords)) << 3);
+  const biases = counts + <usize>timeSteps * row;
+  const list = biases + row + 16;
+  for (let t = 0; t < timeSteps; t++) {
+    packBits(q + <usize>t * stepQ + rowV, rowQ, length, headWidth, keys + ((<usize>(t * length * words)) << 3));
+  }
+  reverse(distanceBias, biases, length);
+  for (let i = 0; i < length; i++) {
+    for (let t = 0; t < timeSteps; t++) {
+      packBits(q + <usize>t * stepQ + <usize>i * rowQ, rowQ, 1, headWidth, query);
+      countOverlaps(query, keys + ((<usize>(t * length * words)) << 3), i + 1, words, counts + <usize>t * row);
+    }
+    memory.fill(fired, 0, (<usize>(timeSteps * firedWords)) << 3);
+    const rowAt = (<usize>i * length) << 2;
+    chargeRow(
+      counts, row, biases + ((<usize>(length - 1 - i)) << 2), gain, membrane + rowAt, stepU, meanMap + rowAt, fired, firedWords,
+      timeSteps, i, length, decay, threshold, reset,
+    );
+    for (let t = 0; t < timeSteps; t++) {
+      let end = list;
+      for (let word = 0; word <= i >> 6; word++) {
+        end = listBits(load<u64>(fired + ((<usize>(t * firedWords + word)) << 3)), <usize>(word << 6) * rowQ, rowQ, end);
+      }
+      sumRows(list, <i32>((end - list) >> 2), q + <usize>t * stepQ + 2 * rowV, 0, values + <usize>t * stepV + <usize>i * rowV, headWidth);
+    }
+  }
+}
+
+/** Bits of `rows` rows of `width` spikes, whole words per row. */
+export function packBits(from: usize, stride: usize, rows: i32, width: i32, to: usize): void {
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < width; c += 64) {
+      store<u64>(to, firedBits(from + ((<usize>c) << 2), min(64, width - c)));
+      to += 8;
+    }
+    from += stride;
+  }
+}
+
+/** counts[j] = |query AND key j| for the first n keys, as float32. */
+function countOverlaps(query: usize, keys: usize, n: i32, words: i32, counts: usize): void {
+  if (words == 1) {
+    const bits = load<u64>(query);
+    for (let j = 0; j < n; j++) {
+      store<f32>(counts, <f32><i32>popcnt(bits & load<u64>(keys)));
+      counts += 4;
+      keys += 8;
+    }
+    return;
+  }
+  for (let j = 0; j < n; j++) {
+    let count: u64 = 0;
+    for (let word = 0; word < words; word++) {
+      count += popcnt(load<u64>(query + ((<usize>word) << 3)) & load<u64>(keys));
+      keys += 8;
+    }
+    store<f32>(counts, <f32><i32>count);
+    counts += 4;
+  }
+}
+
+/** to[x] = from[n − 1 − x], so that the bias of key j at distance i − j is at x = (n − 1 − i) + j. */
+export function reverse(from: usize, to: usize, n: i32): void {
+  for (let x = 0; x < n; x++) store<f32>(to + ((<usize>x) << 2), load<f32>(from + ((<usize>(n - 1 - x)) << 2)));
+}
+
+/** The neurons of query i: membranes of all time steps, mean of their spikes, and the spikes as bits. Future keys get 0. */
+function chargeRow(
+  counts: usize, rowC: usize, bias: usize, gain: f32, membrane: usize, stepU: usize, meanMap: usize, fired: usize, firedWords: i32,
+  timeSteps: i32, i: i32, length: i32, decay: f32, threshold: f32, reset: i32,
+): void {
+  const decays = f32x4.splat(decay), thresholds = f32x4.splat(threshold), gains = f32x4.splat(gain);
+  const steps = f32x4.splat(<f32>timeSteps);
+  for (let j = 0; j <= i; j += 4) {
+    const at = (<usize>j) << 2;
+    const lanes = length - j;
+    const causal = firstLanes(i + 1 - j);
+    const biases = loadFloats(bias + at, i + 1 - j);
+    let carried = f32x4.splat(0), sum = carried;
+    for (let t = 0; t < timeSteps; t++) {
+      const current = f32x4.add(f32x4.mul(v128.load(counts + <usize>t * rowC + at), gains), biases);
+      const u = v128.and(f32x4.add(current, carried), causal);
+      const s = v128.and(fire(u, thresholds), causal);
+      storeFloats(membrane + <usize>t * stepU + at, u, lanes);
+      const word = fired + ((<usize>(t * firedWords + (j >> 6))) << 3);
+      store<u64>(word, load<u64>(word) | ((<u64>i32x4.bitmask(f32x4.ne(s, f32x4.splat(0)))) << (j & 63)));
+      sum = f32x4.add(sum, s);
+      carried = carriedMembrane(u, s, decays, thresholds, reset);
+    }
+    storeFloats(meanMap + at, f32x4.div(sum, steps), lanes);
+  }
+  const done = (i & ~3) + 4;
+  if (done >= length) return;
+  const rest = (<usize>(length - done)) << 2;
+  const at = (<usize>done) << 2;
+  memory.fill(meanMap + at, 0, rest);
+  for (let t = 0; t < timeSteps; t++) memory.fill(membrane + <usize>t * stepU + at, 0, rest);
+}

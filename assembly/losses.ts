@@ -1,0 +1,78 @@
+import { maximum, shiftedExp } from './elementwise';
+import { logarithm } from './math';
+import { firstLanes, highDoubles, loadFloats, lowDoubles, storeFloats, sumDoubles } from './simd';
+
+/** loss (rows) = −log softmax(logits)[label] and gradient (rows, n) = softmax − onehot; both 0 where the label is negative. */
+export function crossEntropy(logits: usize, labels: usize, loss: usize, gradient: usize, rows: i32, n: i32): void {
+  const rowBytes = (<usize>n) << 2;
+  for (let r = 0; r < rows; r++) {
+    const label = load<i32>(labels + ((<usize>r) << 2));
+    let value: f64 = 0;
+    if (label < 0) {
+      memory.fill(gradient, 0, rowBytes);
+    } else if (label >= n) {
+      value = NaN;
+      memory.fill(gradient, 0xff, rowBytes);
+    } else {
+      const largest = maximum(logits, n);
+      const total = shiftedExp(logits, gradient, n, largest, 1);
+      scale(gradient, n, <f32>(1 / total));
+      const at = (<usize>label) << 2;
+      value = logarithm(total) - (<f64>load<f32>(logits + at) - <f64>largest);
+      store<f32>(gradient + at, load<f32>(gradient + at) - 1);
+    }
+    store<f32>(loss + ((<usize>r) << 2), <f32>value);
+    logits += rowBytes;
+    gradient += rowBytes;
+  }
+}
+
+function scale(x: usize, n: i32, factor: f32): void {
+  const factors = f32x4.splat(factor);
+  for (let i = 0; i < n; i += 4) {
+    const at = (<usize>i) << 2;
+    storeFloats(x + at, f32x4.mul(loadFloats(x + at, n - i), factors), n - i);
+  }
+}
+
+/**
+ * divergence (rows) = Σ p_T·(log p_T − log p_S) with p = softmax(logits/temperature), and gradient (rows, n) = (p_S − p_T)/temperature.
+ * `scratch` holds n floats.
+ */
+export function softTarget(
+  student: usize, teacher: usize, divergence: usize, gradient: usize, rows: i32, n: i32, temperature: f32, scratch: usize,
+): void {
+  const rowBytes = (<usize>n) << 2;
+  for (let r = 0; r < rows; r++) {
+    const largestS = maximum(student, n), largestT = maximum(teacher, n);
+    const totalS = shiftedExp(student, gradient, n, largestS, temperature);
+    const totalT = shiftedExp(teacher, scratch, n, largestT, temperature);
+    const shift = largestT - largestS;
+    const mean = combine(student, teacher, gradient, scratch, n, temperature, shift, <f32>(1 / totalS), <f32>(1 / totalT));
+    const value = mean + logarithm(totalS) - logarithm(totalT);
+    store<f32>(divergence + ((<usize>r) << 2), <f32>value);
+    student += rowBytes;
+    teacher += rowBytes;
+    gradient += rowBytes;
+  }
+}
+
+/** Turns the exponentials in `gradient` and `scratch` into the gradient; returns Σ p_T·(z_T − z_S − shift)/τ. */
+function combine(
+  student: usize, teacher: usize, gradient: usize, scratch: usize, n: i32, temperature: f32, shift: f32, factorS: f32, factorT: f32,
+): f64 {
+  const temperatures = f32x4.splat(temperature), shifts = f32x4.splat(shift);
+  let low = f64x2.splat(0), high = low;
+  for (let i = 0; i < n; i += 4) {
+    const at = (<usize>i) << 2;
+    const lanes = n - i;
+    const pT = v128.and(f32x4.mul(loadFloats(scratch + at, lanes), f32x4.splat(factorT)), firstLanes(lanes));
+    const pS = f32x4.mul(loadFloats(gradient + at, lanes), f32x4.splat(factorS));
+    const difference = f32x4.sub(loadFloats(teacher + at, lanes), loadFloats(student + at, lanes));
+    const z = f32x4.div(f32x4.sub(difference, shifts), temperatures);
+    low = f64x2.add(low, f64x2.mul(lowDoubles(pT), lowDoubles(z)));
+    high = f64x2.add(high, f64x2.mul(highDoubles(pT), highDoubles(z)));
+    storeFloats(gradient + at, f32x4.div(f32x4.sub(pS, pT), temperatures), lanes);
+  }
+  return sumDoubles(f64x2.add(low, high));
+}

@@ -1,0 +1,60 @@
+import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
+
+import { ShapeError } from '../../errors.js';
+import type { KernelHeap } from './heap.js';
+import { expectShape, extents, inputOf } from './heap.js';
+import { neuronNumbers } from './lif.js';
+
+/** T, B, L, D, H and R of one attention layer. */
+type Sizes = readonly [timeSteps: number, batch: number, length: number, width: number, heads: number, maxDistance: number];
+
+/** `BispikSpikingAttention` (Algorithm 1 with a distance current) and its gradient, on bit-packed queries and keys. */
+export function attentionKernels(heap: KernelHeap): KernelConfig[] {
+  return [
+    { kernelName: 'BispikSpikingAttention', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => forward(heap, inputs, attrs) },
+    { kernelName: 'BispikSpikingAttentionGrad', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => backward(heap, inputs, attrs) },
+  ];
+}
+
+function sizesOf(qkv: TensorInfo, attrs: NamedAttrMap | undefined, maxDistance: number): Sizes {
+  const [timeSteps = 0, batch = 0, length = 0, channels = 0] = extents(qkv, 4, 'qkv');
+  const heads = Number(attrs?.['heads']);
+  const width = channels / 3;
+  if (!Number.isInteger(width / heads)) throw new ShapeError(`${channels} channels of qkv do not divide into 3 × ${heads} heads`);
+  if (maxDistance < length) throw new ShapeError(`the distance bias reaches ${maxDistance} tokens back; ${length} are needed`);
+  expectShape(qkv, [Number(attrs?.['timeSteps']), batch, length, channels], 'qkv');
+  return [timeSteps, batch, length, width, heads, maxDistance];
+}
+
+function forward(heap: KernelHeap, inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): TensorInfo[] {
+  const [qkv, gain, distanceBias] = [inputOf(inputs, 'qkv'), inputOf(inputs, 'gain'), inputOf(inputs, 'distanceBias')];
+  const sizes = sizesOf(qkv, attrs, extents(distanceBias, 2, 'distanceBias')[1] ?? 0);
+  const [timeSteps, batch, length, width, heads, maxDistance] = sizes;
+  expectShape(gain, [heads], 'gain');
+  expectShape(distanceBias, [heads, maxDistance], 'distanceBias');
+  const values = heap.output([timeSteps, batch, length, width]);
+  const meanMap = heap.output([batch, heads, length, length]);
+  const membrane = heap.output([timeSteps, batch, heads, length, length]);
+  const outputs = [values, meanMap, membrane];
+  heap.withScratch(heap.call.attentionScratchBytes(timeSteps, length, width / heads), (scratch) => {
+    heap.call.attention(...[qkv, gain, distanceBias, ...outputs].map(heap.address), ...sizes, ...neuronNumbers(attrs).forward, scratch);
+  });
+  return outputs;
+}
+
+function backward(heap: KernelHeap, inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): TensorInfo[] {
+  const [dValues, dMeanMap] = [inputOf(inputs, 'dValues'), inputOf(inputs, 'dMeanMap')];
+  const [qkv, gain, membrane] = [inputOf(inputs, 'qkv'), inputOf(inputs, 'gain'), inputOf(inputs, 'membrane')];
+  const sizes = sizesOf(qkv, attrs, Number(attrs?.['R']));
+  const [timeSteps, batch, length, width, heads, maxDistance] = sizes;
+  expectShape(dValues, [timeSteps, batch, length, width], 'dValues');
+  expectShape(dMeanMap, [batch, heads, length, length], 'dMeanMap');
+  expectShape(gain, [heads], 'gain');
+  expectShape(membrane, [timeSteps, batch, heads, length, length], 'membrane');
+  const outputs = [heap.output(qkv.shape), heap.output(gain.shape), heap.output([heads, maxDistance])];
+  heap.withScratch(heap.call.attentionGradScratchBytes(timeSteps, length, width / heads), (scratch) => {
+    const tensors = [dValues, dMeanMap, qkv, gain, membrane, ...outputs].map(heap.address);
+    heap.call.attentionGrad(...tensors, ...sizes, ...neuronNumbers(attrs).backward, scratch);
+  });
+  return outputs;
+}
