@@ -1,0 +1,162 @@
+import { Chalk } from 'chalk';
+
+import type { Failure } from './failure.js';
+import { formatBytes, formatDuration, formatNumber, formatPercent, formatTable } from './format.js';
+
+interface Loss { readonly nll: number }
+interface LossAndPerplexity extends Loss { readonly perplexity: number }
+interface Site { readonly layer: number; readonly site: string; readonly firingRate: number }
+
+/** What people read of an imported teacher. */
+export interface ImportView {
+  readonly path: string;
+  readonly family: string;
+  readonly parameters: number;
+  readonly vocabSize: number;
+  readonly dtype: string;
+  readonly provenance: { readonly source: string; readonly commit: string | null; readonly files: readonly { readonly name: string; readonly sizeBytes: number }[] };
+}
+
+/** What people read of a trained teacher. */
+export interface TeacherRunView {
+  readonly path: string;
+  readonly steps: number;
+  readonly tokens: number;
+  readonly valid: LossAndPerplexity;
+}
+
+/** What people read of a distillation run. */
+export interface DistillView {
+  readonly run: string;
+  readonly student: string;
+  readonly steps: number;
+  readonly tokens: number;
+  readonly skippedSteps: number;
+  readonly valid: LossAndPerplexity;
+  readonly teacher: Loss;
+  readonly unigram: Loss;
+  readonly bigram: Loss;
+  readonly firingRate: number;
+  readonly backend: string;
+  readonly elapsedMs: number;
+}
+
+/** What people read of an evaluation. */
+export interface EvalView {
+  readonly tokens: number;
+  readonly student?: LossAndPerplexity & {
+    readonly firingRate: number;
+    readonly sites: readonly Site[];
+    readonly ops: { readonly acs: number; readonly macs: number; readonly popcounts: number };
+    readonly energy: { readonly pjPerToken: number; readonly ratioBlocks: number; readonly ratioWithHead: number };
+  };
+  readonly teacher: LossAndPerplexity | null;
+  readonly unigram: Loss;
+  readonly bigram: Loss;
+}
+
+/** What people read, on stderr, after generated text. */
+export interface GenerationView {
+  readonly tokens: number;
+  readonly finishReason: string;
+  readonly seed: number;
+  readonly tokensPerSecond: number;
+  readonly acsPerToken: number | null;
+}
+
+/** What people read of `doctor`. */
+export interface DoctorView {
+  readonly backends: readonly { readonly name: string; readonly available: boolean; readonly device: string | null; readonly reason: string | null }[];
+  readonly node: string;
+  readonly platform: string;
+}
+
+const nats = (nll: number): string => nll.toFixed(4);
+const gap = (from: Loss, to: Loss): string => `${from.nll >= to.nll ? '+' : '-'}${Math.abs(from.nll - to.nll).toFixed(4)}`;
+
+/** Pairs of a name and a value, one a line. */
+const facts = (rows: readonly (readonly [string, string])[]): string => rows.map(([name, value]) => `${name.padEnd(14)}${value}`).join('\n');
+
+export function renderImport(view: ImportView): string {
+  const { provenance } = view;
+  const sizeBytes = provenance.files.reduce((sum, file) => sum + file.sizeBytes, 0);
+  return facts([
+    ['teacher', view.path],
+    ['family', `${view.family}, ${formatNumber(view.parameters)} parameters, vocabulary ${formatNumber(view.vocabSize)}, stored as ${view.dtype}`],
+    ['source', `${provenance.source}${provenance.commit === null ? '' : ` at ${provenance.commit}`}, ${provenance.files.length} files, ${formatBytes(sizeBytes)}`],
+  ]);
+}
+
+export function renderTeacherRun(view: TeacherRunView): string {
+  return facts([
+    ['teacher', view.path],
+    ['trained', `${formatNumber(view.steps)} steps, ${formatNumber(view.tokens)} tokens`],
+    ['valid loss', `${nats(view.valid.nll)} nats/token (perplexity ${formatNumber(view.valid.perplexity, 2)})`],
+  ]);
+}
+
+export function renderDistill(view: DistillView): string {
+  const skipped = view.skippedSteps === 0 ? '' : `, ${formatNumber(view.skippedSteps)} skipped`;
+  const losses = formatTable([
+    ['', 'nats/token', 'to student'],
+    ['student', nats(view.valid.nll), ''],
+    ['teacher', nats(view.teacher.nll), gap(view.teacher, view.valid)],
+    ['bigram', nats(view.bigram.nll), gap(view.bigram, view.valid)],
+    ['unigram', nats(view.unigram.nll), gap(view.unigram, view.valid)],
+  ]);
+  const head = facts([
+    ['student', view.student],
+    ['trained', `${formatNumber(view.steps)} steps${skipped}, ${formatNumber(view.tokens)} tokens, ${formatDuration(view.elapsedMs)} on ${view.backend}`],
+    ['firing rate', formatPercent(view.firingRate)],
+  ]);
+  return `${head}\n\n${losses}`;
+}
+
+export function renderEval(view: EvalView): string {
+  const { student, teacher } = view;
+  const rows = [
+    ...(student === undefined ? [] : [['student', nats(student.nll), formatNumber(student.perplexity, 2)]]),
+    ...(teacher === null ? [] : [['teacher', nats(teacher.nll), formatNumber(teacher.perplexity, 2)]]),
+    ...([['bigram', view.bigram], ['unigram', view.unigram]] as const).map(([name, { nll }]) => [name, nats(nll), formatNumber(Math.exp(nll), 2)]),
+  ];
+  const losses = `${formatNumber(view.tokens)} tokens scored\n\n${formatTable([['', 'nats/token', 'perplexity'], ...rows])}`;
+  return student === undefined ? losses : `${losses}\n\n${renderWork(student)}`;
+}
+
+function renderWork(student: NonNullable<EvalView['student']>): string {
+  const { ops, energy } = student;
+  const work = facts([
+    ['firing rate', formatPercent(student.firingRate)],
+    ['operations', `${formatNumber(ops.acs)} accumulates, ${formatNumber(ops.macs)} multiply-accumulates, ${formatNumber(ops.popcounts)} population counts`],
+    ['energy', `${formatNumber(energy.pjPerToken)} pJ/token: ${formatPercent(energy.ratioBlocks)} of the dense model (blocks), ${formatPercent(energy.ratioWithHead)} with the head`],
+  ]);
+  return `${work}\n\n${renderSites(student.sites)}`;
+}
+
+/** Layers down, sites across. */
+function renderSites(sites: readonly Site[]): string {
+  const names = [...new Set(sites.map(({ site }) => site))];
+  const layers = [...new Set(sites.map(({ layer }) => layer))];
+  const rate = (layer: number, name: string): string => {
+    const found = sites.find((entry) => entry.layer === layer && entry.site === name);
+    return found === undefined ? '' : formatPercent(found.firingRate);
+  };
+  return formatTable([['rates', ...layers.map((layer) => `layer ${layer}`)], ...names.map((name) => [name, ...layers.map((layer) => rate(layer, name))])]);
+}
+
+export function renderGeneration(view: GenerationView): string {
+  const acs = view.acsPerToken === null ? '' : `, ${formatNumber(Math.round(view.acsPerToken))} accumulates/token`;
+  return `${view.tokens} tokens, ended by ${view.finishReason}, seed ${view.seed}, ${formatNumber(view.tokensPerSecond, 1)} tokens/s${acs}`;
+}
+
+export function renderDoctor(view: DoctorView): string {
+  const rows = view.backends.map(({ name, available, device, reason }) => [name, available ? 'works' : 'no', [device, reason].filter(Boolean).join(': ')]);
+  return `${formatTable([['backend', 'here', 'device or reason'], ...rows], 3)}\n\nNode.js ${view.node} on ${view.platform}`;
+}
+
+/** An error for people: what is wrong, then what to type. */
+export function renderFailure(failure: Failure, options: { readonly hasColour: boolean; readonly stack: string | null }): string {
+  const chalk = new Chalk({ level: options.hasColour ? 1 : 0 });
+  const hints = failure.suggestions.map((suggestion) => `  ${chalk.cyan('try')}  ${suggestion}`);
+  return [`${chalk.red('Error')} (${failure.code.toLowerCase().replaceAll('_', ' ')}): ${failure.message}`, ...hints, ...(options.stack === null ? [] : [options.stack])].join('\n');
+}

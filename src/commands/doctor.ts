@@ -1,0 +1,17 @@
+import { BaseCommand } from '../cli/base-command.js';
+import { renderDoctor } from '../cli/render.js';
+
+export default class Doctor extends BaseCommand {
+  static override summary = 'Say which backends work here, and why the others do not.';
+  static override description = 'Starts each compute backend in turn and runs a small operation on it.';
+  static override examples = ['<%= config.bin %> doctor', '<%= config.bin %> doctor --json'];
+
+  async run() {
+    await this.parse(Doctor);
+    const { probeBackends } = await import('../core/backend/select.js');
+    const backends = await this.work(() => probeBackends());
+    const result = { backends, node: process.versions.node, platform: `${process.platform} ${process.arch}` };
+    this.log(renderDoctor(result));
+    return result;
+  }
+}
