@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { FormatError, NumericError } from '../errors.js';
+import { FormatError, Interrupted, NumericError } from '../errors.js';
 import { explainWriteFailure, writeTextAtomically } from '../hub/atomic-write.js';
 import { writeSafetensors } from '../hub/safetensors.js';
 import type { TensorDtype, TensorEntry } from '../hub/tensor-map.js';
 import { formatShape } from '../hub/tensor-map.js';
 import { openWeights } from '../hub/weight-files.js';
+import type { RunContext } from '../types.js';
 import type { OptConfig } from './config.js';
 import { readJsonFile, readOptConfig, toHuggingFaceConfig } from './config.js';
 import { matchOptTensors, OPT_HEAD, OPT_TOKEN_EMBEDDING } from './opt.js';
@@ -43,13 +44,17 @@ export async function loadTeacher(folder: string): Promise<TeacherWeights> {
   return (await readTeacherFolder(folder)).weights;
 }
 
-/** {@link loadTeacher}, telling also what was read. */
-export async function readTeacherFolder(folder: string): Promise<TeacherFolder> {
+/** {@link loadTeacher}, telling also what was read and how far it is. @throws Interrupted when the signal of `context` is aborted. */
+export async function readTeacherFolder(folder: string, context?: RunContext): Promise<TeacherFolder> {
   const config = await readOptConfig(folder);
   const { tensors: found, files, notices } = await openWeights(folder);
   const { tensors: entries, tiedHead } = matchOptTensors(config, found, folder);
   const tensors = new Map<string, TeacherTensor>();
-  for (const [name, entry] of entries) tensors.set(name, { shape: entry.shape, values: await readFinite(entry) });
+  for (const [name, entry] of entries) {
+    if (context?.signal.aborted === true) throw new Interrupted(`reading ${folder} was interrupted; nothing was written`);
+    tensors.set(name, { shape: entry.shape, values: await readFinite(entry) });
+    context?.reporter.progress({ phase: 'read weights', done: tensors.size, total: entries.size, unit: 'tensors' });
+  }
   if (tiedHead !== null) requireTied(await tiedHead.readFloat32(), tensors.get(OPT_TOKEN_EMBEDDING)!);
   const weights = { config, tensors, sha256: hashTensors(tensors) };
   await requireRecordedHash(folder, weights.sha256);
