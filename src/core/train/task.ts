@@ -1,0 +1,33 @@
+import type * as tf from '@tensorflow/tfjs-core';
+
+import type { SpikeSite } from '../types.js';
+
+/** Mean firing rate of one site over the batch, 0–1. */
+export interface SiteRate {
+  readonly layer: number;
+  readonly site: SpikeSite;
+  readonly rate: tf.Scalar;
+}
+
+/** What one forward pass says about a batch; the tensors belong to the tidy they are made in. */
+export interface LossTerms {
+  /** Nats per token where the task trains on tokens; what is minimised. */ readonly total: tf.Scalar;
+  /** Already weighted; they sum to `total`. */ readonly terms: Readonly<Record<string, tf.Scalar>>;
+  /** Empty for a dense model. */ readonly rates: readonly SiteRate[];
+}
+
+/** Something the trainer can train; it knows neither teacher nor student. */
+export interface TrainingTask {
+  /** Everything that is trained and checkpointed, in a fixed order. */
+  readonly parameters: ReadonlyMap<string, tf.Variable>;
+  /** A pure function of parameters and batch (B, L+1) row-major; called inside a tidy that records gradients. */
+  losses(batch: Int32Array): LossTerms;
+  /** Restores what must hold after each update, e.g. gains of at least 0.02. */
+  constrain?(): void;
+  /** Mean loss over all targets of windows of L+1 tokens, nats per token. */
+  validNll(windows: readonly Int32Array[]): Promise<number>;
+  /** Writes the model folder: config.json, model.safetensors, tokenizer, provenance.json. */
+  exportModel(folder: string): Promise<void>;
+  /** Disposes the parameters. */
+  dispose(): void;
+}
