@@ -20,16 +20,14 @@ const CHILDREN: readonly Item[] = [
 
 /** Places, what one does there, what lies about there, and where in them a thing can be. */
 const PLACES: readonly Item[] = [
-  { text: 'park', fun: plain('played on the swing, ran in the grass, rode a bike'), spots: plain('under the bench, behind the slide, near the gate, in the sand, by the fountain') },
-  { text: 'beach', fun: plain('built a castle, jumped over waves, looked for crabs'), spots: plain('under the towel, behind the rock, in the sand, near the boat, by the shells') },
-  { text: 'forest', fun: plain('climbed a tree, counted birds, sang a song'), spots: plain('under the leaves, behind the oak, in the moss, near the path, by the stream') },
-  { text: 'garden', fun: plain('watered the roses, dug a hole, picked flowers'), spots: plain('under the pot, behind the shed, in the bush, near the roses, by the wall') },
-  { text: 'farm', fun: plain('fed the hens, sat on a tractor, rode a pony'), spots: plain('under the cart, behind the barn, in the hay, near the well, by the fence') },
-  { text: 'school', fun: plain('read a book, painted a picture, learned a dance'), spots: plain('under the desk, behind the door, in the box, near the board, by the window') },
-  { text: 'kitchen', fun: plain('baked bread, washed the cups, made some tea'), spots: plain('under the table, behind the stove, in the sink, near the fridge, by the bread') },
-  { text: 'village', fun: plain('danced in the street, visited a baker, rang the bell'), spots: plain('under the bridge, behind the church, in the market, near the shop, by the river') },
-  { text: 'zoo', fun: plain('watched the lions, waved to a monkey, laughed at the seals'), spots: plain('under the sign, behind the cage, in the pond, near the exit, by the elephants') },
-  { text: 'lake', fun: plain('swam for hours, threw stones, caught a fish'), spots: plain('under the dock, behind the reeds, in the mud, near the tent, by the canoe') },
+  { text: 'park', fun: plain('played on the swing, ran in the grass, rode a bike'), spots: plain('under the bench, behind the slide, in the sand, by the fountain') },
+  { text: 'beach', fun: plain('built a castle, jumped over waves, looked for crabs'), spots: plain('under the towel, behind the rock, in the sand, by the shells') },
+  { text: 'forest', fun: plain('climbed a tree, counted birds, sang a song'), spots: plain('under the leaves, behind the oak, in the moss, by the stream') },
+  { text: 'garden', fun: plain('watered the roses, dug a hole, picked flowers'), spots: plain('under the pot, behind the shed, in the bush, by the wall') },
+  { text: 'farm', fun: plain('fed the hens, sat on a tractor, rode a pony'), spots: plain('under the cart, behind the barn, in the hay, by the fence') },
+  { text: 'school', fun: plain('read a book, painted a picture, learned a dance'), spots: plain('under the desk, behind the door, in the box, by the window') },
+  { text: 'kitchen', fun: plain('baked bread, washed the cups, made some tea'), spots: plain('under the table, behind the stove, in the sink, by the bread') },
+  { text: 'lake', fun: plain('swam for hours, threw stones, caught a fish'), spots: plain('under the dock, behind the reeds, in the mud, by the canoe') },
 ];
 
 /** Weathers and what one wears in them. */
