@@ -42,7 +42,7 @@ export async function requireFreeFolder(out: string, options: StagedFolderOption
   if (!present.includes(options.marker)) {
     throw new UsageError(`${out} holds other files (no ${options.marker} among them): it is not replaced`, { suggestions: ['choose another --out'] });
   }
-  if (!options.overwrite) throw new UsageError(`${out} is already there`, { suggestions: ['add --overwrite to replace it, or choose another --out'] });
+  if (!options.overwrite) throw new UsageError(`${out} is already there`, { suggestions: ['add --force to replace it, or choose another --out'] });
 }
 
 async function listOrNull(folder: string): Promise<readonly string[] | null> {

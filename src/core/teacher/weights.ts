@@ -139,6 +139,6 @@ async function requireRecordedHash(folder: string, sha256: string): Promise<void
   if (provenance.weightsSha256 === sha256) return;
   throw new FormatError(`${folder}: the weights are not those ${PROVENANCE_FILE} records (SHA-256 ${sha256.slice(0, 12)}…, `
     + `recorded ${String(provenance.weightsSha256).slice(0, 12)}…): a file was damaged or exchanged`, {
-    suggestions: [`bispik import-teacher SOURCE --out ${folder} --overwrite`],
+    suggestions: [`bispik import-teacher SOURCE --out ${folder} --force`],
   });
 }

@@ -42,7 +42,7 @@ describe('hub/staged-folder', () => {
   it('replaces a folder of the same kind only when asked, and no other folder ever', async () => {
     await writeFolderAtomically(out, KEEP, fill('old'));
     const taken = await rejection(writeFolderAtomically(out, KEEP, fill('new')), UsageError);
-    expect([taken.message, taken.suggestions.join()].join()).to.contain('is already there').and.to.contain('--overwrite');
+    expect([taken.message, taken.suggestions.join()].join()).to.contain('is already there').and.to.contain('--force');
     expect(taken.exitCode).to.equal(2);
     await writeFolderAtomically(out, REPLACE, fill('new'));
     expect(await content()).to.equal('new');
