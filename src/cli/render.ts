@@ -14,6 +14,8 @@ export interface ImportView {
   readonly parameters: number;
   readonly vocabSize: number;
   readonly dtype: string;
+  /** How the teacher did on a text on arrival; null where it has no tokenizer. */
+  readonly check: (LossAndPerplexity & { readonly tokens: number }) | null;
   readonly provenance: { readonly source: string; readonly commit: string | null; readonly files: readonly { readonly name: string; readonly sizeBytes: number }[] };
 }
 
@@ -78,12 +80,13 @@ const gap = (from: Loss, to: Loss): string => `${from.nll >= to.nll ? '+' : '-'}
 const facts = (rows: readonly (readonly [string, string])[]): string => rows.map(([name, value]) => `${name.padEnd(14)}${value}`).join('\n');
 
 export function renderImport(view: ImportView): string {
-  const { provenance } = view;
+  const { provenance, check } = view;
   const sizeBytes = provenance.files.reduce((sum, file) => sum + file.sizeBytes, 0);
   return facts([
     ['teacher', view.path],
     ['family', `${view.family}, ${formatNumber(view.parameters)} parameters, vocabulary ${formatNumber(view.vocabSize)}, stored as ${view.dtype}`],
     ['source', `${provenance.source}${provenance.commit === null ? '' : ` at ${provenance.commit}`}, ${provenance.files.length} files, ${formatBytes(sizeBytes)}`],
+    ['on arrival', check === null ? 'not run: no tokenizer' : `${nats(check.nll)} nats/token over ${formatNumber(check.tokens)} tokens (perplexity ${formatNumber(check.perplexity, 2)})`],
   ]);
 }
 

@@ -38,7 +38,9 @@ export default class ImportTeacher extends BaseCommand {
       source: args.source, out: flags.out, revision: flags.revision,
       token: flags.token ?? environment.token, endpoint: flags.endpoint ?? environment.endpoint,
       cacheDir: flags['cache-dir'] ?? environment.cacheDir, offline: flags.offline, overwrite: flags.force,
-      expectPerplexity: flags['expect-ppl'] ?? null, dataFile: flags.data ?? null,
+      expectPerplexity: flags['expect-ppl'] ?? null,
+      data: flags.data ?? null,
+      bispikVersion: this.config.version,
     }, ctx));
     this.log(renderImport(result));
     return result;
