@@ -6,6 +6,9 @@ export function formatNumber(value: number, digits = 3): string {
   return value.toFixed(size >= 100 ? 1 : digits);
 }
 
+/** A count and its noun, `1 file` or `3 files`. */
+export const formatCount = (count: number, noun: string): string => `${formatNumber(count)} ${noun}${count === 1 ? '' : 's'}`;
+
 /** A progress value: words as they are. */
 export const formatValue = (value: number | string): string => (typeof value === 'number' ? formatNumber(value) : value);
 

@@ -18,7 +18,8 @@ export function createProgressBars(stream: NodeJS.WriteStream): ProgressBars {
 const valuesText = ({ values }: ProgressEvent): string =>
   Object.entries(values ?? {}).map(([name, value]) => `${name} ${formatValue(value)}`).join(' | ');
 
-const amount = (count: number, unit: ProgressEvent['unit']): string => (unit === 'bytes' ? formatBytes(count) : String(count));
+/** A count with its unit. */
+const amount = (count: number, unit: ProgressEvent['unit']): string => (unit === 'bytes' ? formatBytes(count) : `${count} ${unit}`);
 
 function terminalBars(stream: NodeJS.WriteStream): ProgressBars {
   let open: { readonly phase: string; readonly bar: SingleBar } | null = null;
@@ -28,14 +29,14 @@ function terminalBars(stream: NodeJS.WriteStream): ProgressBars {
   };
   const start = (event: ProgressEvent): SingleBar => {
     stop();
-    const format = event.total === null ? '{phase}  {shown} {unit}  {values}' : '{phase} [{bar}] {percentage}%  {shown}/{shownTotal} {unit}  ETA {eta_formatted}  {values}';
+    const format = event.total === null ? '{phase}  {shown}  {values}' : '{phase} [{bar}] {percentage}%  {shown} of {shownTotal}  ETA {eta_formatted}  {values}';
     const bar = new SingleBar({ format, stream, hideCursor: true, barsize: 24, etaBuffer: 30, fps: 8 }, Presets.shades_classic);
     bar.start(event.total ?? Number.MAX_SAFE_INTEGER, event.done, payload(event));
     open = { phase: event.phase, bar };
     return bar;
   };
   const payload = (event: ProgressEvent) => ({
-    phase: event.phase, unit: event.unit, values: valuesText(event), shown: amount(event.done, event.unit), shownTotal: amount(event.total ?? 0, event.unit),
+    phase: event.phase, values: valuesText(event), shown: event.unit === 'bytes' ? formatBytes(event.done) : event.done, shownTotal: amount(event.total ?? 0, event.unit),
   });
   return {
     progress: (event) => {
@@ -60,8 +61,8 @@ function plainLines(stream: NodeJS.WriteStream): ProgressBars {
       const isEnd = event.total !== null && event.done >= event.total;
       if (event.phase === phase && !isEnd && nowMs - lastMs < LINE_EVERY_MS) return;
       [phase, lastMs] = [event.phase, nowMs];
-      const total = event.total === null ? '' : `/${amount(event.total, event.unit)}`;
-      stream.write(`${event.phase}: ${amount(event.done, event.unit)}${total} ${event.unit}  ${valuesText(event)}`.trimEnd() + '\n');
+      const of = event.total === null ? amount(event.done, event.unit) : `${event.unit === 'bytes' ? formatBytes(event.done) : event.done} of ${amount(event.total, event.unit)}`;
+      stream.write(`${`${event.phase}: ${of}  ${valuesText(event)}`.trimEnd()}\n`);
     },
     notice: (message) => { stream.write(`${message}\n`); },
     stop: () => undefined,

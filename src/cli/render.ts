@@ -1,7 +1,7 @@
 import { Chalk } from 'chalk';
 
 import type { Failure } from './failure.js';
-import { formatBytes, formatDuration, formatNumber, formatPercent, formatTable } from './format.js';
+import { formatBytes, formatCount, formatDuration, formatNumber, formatPercent, formatTable } from './format.js';
 
 interface Loss { readonly nll: number }
 interface LossAndPerplexity extends Loss { readonly perplexity: number }
@@ -85,15 +85,15 @@ export function renderImport(view: ImportView): string {
   return facts([
     ['teacher', view.path],
     ['family', `${view.family}, ${formatNumber(view.parameters)} parameters, vocabulary ${formatNumber(view.vocabSize)}, stored as ${view.dtype}`],
-    ['source', `${provenance.source}${provenance.commit === null ? '' : ` at ${provenance.commit}`}, ${provenance.files.length} files, ${formatBytes(sizeBytes)}`],
-    ['on arrival', check === null ? 'not run: no tokenizer' : `${nats(check.nll)} nats/token over ${formatNumber(check.tokens)} tokens (perplexity ${formatNumber(check.perplexity, 2)})`],
+    ['source', `${provenance.source}${provenance.commit === null ? '' : ` at ${provenance.commit}`}, ${formatCount(provenance.files.length, 'file')}, ${formatBytes(sizeBytes)}`],
+    ['on arrival', check === null ? 'not run: no tokenizer' : `${nats(check.nll)} nats/token over ${formatCount(check.tokens, 'token')} (perplexity ${formatNumber(check.perplexity, 2)})`],
   ]);
 }
 
 export function renderTeacherRun(view: TeacherRunView): string {
   return facts([
     ['teacher', view.path],
-    ['trained', `${formatNumber(view.steps)} steps, ${formatNumber(view.tokens)} tokens`],
+    ['trained', `${formatCount(view.steps, 'step')}, ${formatCount(view.tokens, 'token')}`],
     ['valid loss', `${nats(view.valid.nll)} nats/token (perplexity ${formatNumber(view.valid.perplexity, 2)})`],
   ]);
 }
@@ -109,7 +109,7 @@ export function renderDistill(view: DistillView): string {
   ]);
   const head = facts([
     ['student', view.student],
-    ['trained', `${formatNumber(view.steps)} steps${skipped}, ${formatNumber(view.tokens)} tokens, ${formatDuration(view.elapsedMs)} on ${view.backend}`],
+    ['trained', `${formatCount(view.steps, 'step')}${skipped}, ${formatNumber(view.tokens)} tokens, ${formatDuration(view.elapsedMs)} on ${view.backend}`],
     ['firing rate', formatPercent(view.firingRate)],
   ]);
   return `${head}\n\n${losses}`;
@@ -122,7 +122,7 @@ export function renderEval(view: EvalView): string {
     ...(teacher === null ? [] : [['teacher', nats(teacher.nll), formatNumber(teacher.perplexity, 2)]]),
     ...([['bigram', view.bigram], ['unigram', view.unigram]] as const).map(([name, { nll }]) => [name, nats(nll), formatNumber(Math.exp(nll), 2)]),
   ];
-  const losses = `${formatNumber(view.tokens)} tokens scored\n\n${formatTable([['', 'nats/token', 'perplexity'], ...rows])}`;
+  const losses = `${formatCount(view.tokens, 'token')} scored\n\n${formatTable([['', 'nats/token', 'perplexity'], ...rows])}`;
   return student === undefined ? losses : `${losses}\n\n${renderWork(student)}`;
 }
 
@@ -149,7 +149,7 @@ function renderSites(sites: readonly Site[]): string {
 
 export function renderGeneration(view: GenerationView): string {
   const acs = view.acsPerToken === null ? '' : `, ${formatNumber(Math.round(view.acsPerToken))} accumulates/token`;
-  return `${view.tokens} tokens, ended by ${view.finishReason}, seed ${view.seed}, ${formatNumber(view.tokensPerSecond, 1)} tokens/s${acs}`;
+  return `${formatCount(view.tokens, 'token')}, ended by ${view.finishReason}, seed ${view.seed}, ${formatNumber(view.tokensPerSecond, 1)} tokens/s${acs}`;
 }
 
 export function renderDoctor(view: DoctorView): string {
