@@ -11,6 +11,10 @@ describe('stories', () => {
     expect(findAmbiguities(storyGrammar())).to.deep.equal([]);
   });
 
+  it('have the entropy that docs/stories.md states', () => {
+    expect(entropyPerStory()).to.be.closeTo(27.8825, 5e-5);
+  });
+
   it('can be read back: each text has one derivation, of the probability it was written with', () => {
     for (const { text, nats } of corpus.stories) expect(storyNats(text), text).to.be.closeTo(nats, 1e-9);
   });
