@@ -1,8 +1,11 @@
 import { readFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
 
 import * as tf from '@tensorflow/tfjs-core';
 
 import { BackendError } from '../errors.js';
+import type { StartedBackend } from './started.js';
+import { activate } from './started.js';
 import type { WasmBackend } from './wasm-kernels/heap.js';
 import { openKernelHeap } from './wasm-kernels/heap.js';
 import { registerKernels } from './wasm-kernels/register.js';
@@ -16,10 +19,20 @@ const BINARY_URLS = [
 let extended: object | null = null;
 
 /** Starts the WebAssembly backend and gives it our kernels. @throws BackendError when either does not load. */
-export async function startWasm(): Promise<void> {
-  await import('@tensorflow/tfjs-backend-wasm');
-  if (!(await tf.setBackend('wasm'))) throw new BackendError('the wasm backend does not start', { suggestions: ['--backend cpu'] });
+export async function startWasm(): Promise<StartedBackend> {
+  const { getThreadsCount } = await import('@tensorflow/tfjs-backend-wasm');
+  if (!(await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT'))) {
+    throw new BackendError('this processor or Node.js has no WebAssembly SIMD, which the wasm kernels need');
+  }
+  await activate('wasm');
   await registerWasmKernels();
+  await activate('wasm'); // once more, now through our own matrix product
+  const processor = cpus()[0]?.model.trim() ?? process.arch;
+  const threads = getThreadsCount();
+  return {
+    device: `${processor} (WebAssembly SIMD, ${threads} ${threads === 1 ? 'thread' : 'threads'})`,
+    capabilities: { spikingKernels: true, synchronousRead: true, software: false },
+  };
 }
 
 /**

@@ -1,0 +1,40 @@
+import * as tf from '@tensorflow/tfjs-core';
+
+import { BackendError } from '../errors.js';
+import type { StartedBackend } from './started.js';
+import { activate } from './started.js';
+import type { Gpu } from './webgpu-adapter.js';
+import { findAdapter } from './webgpu-adapter.js';
+
+let running: StartedBackend | null = null;
+
+/**
+ * Starts the WebGPU backend on Dawn. The device is destroyed when the process ends.
+ * @throws BackendError when there is no adapter, or only a software one and that is not allowed.
+ */
+export async function startWebGpu({ allowSoftware }: { allowSoftware: boolean }): Promise<StartedBackend> {
+  if (running === null) {
+    const { gpu, device, software } = await findAdapter(allowSoftware);
+    offerToTensorflow(gpu);
+    await import('@tensorflow/tfjs-backend-webgpu'); // registers itself only when navigator.gpu is there
+    await activate('webgpu');
+    process.once('exit', destroyDevice);
+    running = { device, capabilities: { spikingKernels: false, synchronousRead: false, software } };
+    return running;
+  }
+  if (running.capabilities.software && !allowSoftware) throw new BackendError(`the only adapter is ${running.device}`);
+  await activate('webgpu');
+  return running;
+}
+
+function offerToTensorflow(gpu: Gpu): void {
+  const scope = globalThis as { navigator?: object };
+  if (scope.navigator === undefined) Object.defineProperty(scope, 'navigator', { value: {}, configurable: true, writable: true });
+  Object.defineProperty(scope.navigator, 'gpu', { value: gpu, configurable: true });
+}
+
+/** Leaving it to the end of the process would tear Dawn down while its device is in use. */
+function destroyDevice(): void {
+  const backend = tf.engine().registry['webgpu'] as { readonly device?: { destroy(): void } } | undefined;
+  backend?.device?.destroy();
+}
