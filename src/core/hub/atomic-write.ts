@@ -60,13 +60,16 @@ const WRITE_FAILURES: Readonly<Record<string, { found: string; hint: string }>> 
   EIO: { found: 'the disk reported an error (EIO)', hint: 'check the disk, then try again' },
 };
 
+/** Node takes less than 2 GiB at once. */
+const BYTES_PER_WRITE = 256 * 2 ** 20;
+
 function createFile(path: string): Promise<FileHandle> {
   return open(path, 'wx');
 }
 
 async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
   for (let done = 0; done < bytes.length; ) {
-    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done);
+    const { bytesWritten } = await handle.write(bytes, done, Math.min(bytes.length - done, BYTES_PER_WRITE));
     done += bytesWritten;
   }
 }

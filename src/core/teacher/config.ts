@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { editDistance } from '../config/nearest.js';
 import { FormatError } from '../errors.js';
 import type { ModelShape } from '../types.js';
-import { nearestName } from './nearest-name.js';
 
 /** Functions between the two matrices of the feed-forward part; `gelu` is the exact one (erf), `gelu_new` the tanh form. */
 export const ACTIVATIONS = ['relu', 'gelu', 'gelu_new'] as const;
@@ -170,10 +170,17 @@ class ConfigFields {
 
   private refuseChoice(key: string, known: readonly string[]): never {
     const value = this.get(key);
-    const nearest = typeof value === 'string' ? nearestName(value, known) : null;
+    const nearest = typeof value === 'string' ? nearestKnown(value, known) : null;
     const shown = typeof value === 'string' ? JSON.stringify(value) : describe(value);
     throw new FormatError(`${this.file}: ${key} ${shown} is not supported; ${nearest === null ? '' : `nearest: ${nearest}; `}known: ${known.join(', ')}`);
   }
+}
+
+/** The known name with the fewest edits, or null when more than half of it would change: a far guess is no help. */
+function nearestKnown(name: string, known: readonly string[]): string | null {
+  const ranked = known.map((candidate) => ({ candidate, edits: editDistance(name.slice(0, 64), candidate) })).sort((a, b) => a.edits - b.edits);
+  const best = ranked[0];
+  return best !== undefined && best.edits <= best.candidate.length / 2 ? best.candidate : null;
 }
 
 function describe(value: unknown): string {

@@ -80,11 +80,16 @@ export function hashTensors(tensors: ReadonlyMap<string, TeacherTensor>): string
   const hash = createHash('sha256');
   for (const [name, { shape, values }] of tensors) {
     hash.update(`${JSON.stringify([name, ...shape])}\n`);
-    hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+    for (let at = 0; at < values.length; at += ELEMENTS_PER_HASH) {
+      const part = values.subarray(at, at + ELEMENTS_PER_HASH);
+      hash.update(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
+    }
   }
   return hash.digest('hex');
 }
 
+/** 256 MiB; Node hashes less than 2 GiB at once. */
+const ELEMENTS_PER_HASH = 64 * 2 ** 20;
 const PROVENANCE_FILE = 'provenance.json';
 
 function toJsonText(value: unknown): string {
