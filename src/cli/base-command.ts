@@ -9,6 +9,13 @@ import { listenForInterrupts } from './interrupts.js';
 import { createProgressBars } from './progress-bars.js';
 import { renderFailure } from './render.js';
 
+/** A dependency that chats must not write into the result; returns what ends this. */
+function sendChatterToStderr(): () => void {
+  const { log, info } = console;
+  console.log = console.info = (...words: unknown[]) => { console.error(...words); };
+  return () => Object.assign(console, { log, info });
+}
+
 /** What every command shares: `--json`, failures with their exit code in both modes, Ctrl-C, progress on stderr. */
 export abstract class BaseCommand extends Command {
   static override enableJsonFlag = true;
@@ -22,11 +29,11 @@ export abstract class BaseCommand extends Command {
   protected async work<Result>(call: (ctx: RunContext) => Promise<Result>): Promise<Result> {
     const bars = createProgressBars(process.stderr);
     const interrupts = listenForInterrupts(() => bars.notice('Stopping at the next safe point. Ctrl-C again stops at once.'));
-    // A dependency that chats must not write into the result.
-    console.log = console.info = console.error;
+    const restore = sendChatterToStderr();
     try {
       return await call({ reporter: bars, signal: interrupts.signal });
     } finally {
+      restore();
       bars.stop();
       interrupts.release();
     }

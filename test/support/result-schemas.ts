@@ -1,0 +1,51 @@
+import { z } from 'zod';
+
+const text = z.string().min(1);
+const count = z.number().int().nonnegative();
+const ratio = z.number().nonnegative();
+const rate = z.number().min(0).max(1);
+const loss = z.looseObject({ nll: z.number().nonnegative() });
+const lossAndPerplexity = loss.extend({ perplexity: z.number().min(1) });
+
+const student = lossAndPerplexity.extend({
+  firingRate: rate,
+  sites: z.array(z.looseObject({ layer: count, site: text, firingRate: rate })).min(1),
+  ops: z.looseObject({ acs: count, macs: count, popcounts: count }),
+  energy: z.looseObject({ pjPerToken: z.number().positive(), ratioBlocks: ratio, ratioWithHead: ratio }),
+});
+const nGrams = { unigram: loss, bigram: loss };
+
+/**
+ * What `--json` promises to scripts, at least; more keys may come, these keep their meaning. Losses are nats per token,
+ * energies picojoules per token, rates 0 to 1, ratios plain numbers, times milliseconds, sizes bytes.
+ */
+export const RESULT_SCHEMAS = {
+  'import-teacher': z.looseObject({
+    path: text, family: text, parameters: count, vocabSize: count, dtype: text,
+    provenance: z.looseObject({
+      source: text, commit: z.string().nullable(),
+      files: z.array(z.looseObject({ name: text, sizeBytes: count, sha256: z.string().regex(/^[0-9a-f]{64}$/) })).min(1),
+    }),
+  }),
+  'train-teacher': z.looseObject({ path: text, steps: count, tokens: count, valid: lossAndPerplexity }),
+  distill: z.looseObject({
+    run: text, student: text, steps: count, tokens: count, skippedSteps: count, valid: lossAndPerplexity, teacher: loss, ...nGrams,
+    firingRate: rate, backend: text, elapsedMs: z.number().nonnegative(),
+  }),
+  'eval of a student': z.looseObject({ tokens: count, student, teacher: lossAndPerplexity.nullable(), ...nGrams }),
+  'eval of a teacher': z.looseObject({ tokens: count, student: z.undefined().optional(), teacher: lossAndPerplexity, ...nGrams }),
+  generate: z.looseObject({
+    text: z.string(), tokens: count, finishReason: z.enum(['stop', 'eos', 'length', 'context']), seed: count,
+    tokensPerSecond: z.number().nonnegative(), acsPerToken: z.number().nonnegative().nullable(),
+  }),
+  doctor: z.looseObject({
+    backends: z.array(z.looseObject({ name: text, available: z.boolean(), device: z.string().nullable(), reason: z.string().nullable() })).min(1),
+    node: text, platform: text,
+  }),
+  error: z.strictObject({
+    error: z.strictObject({
+      name: text, code: text, exit: z.number().int().min(1).max(130), message: text, suggestions: z.array(text),
+      status: count.nullable().optional(), url: text.optional(),
+    }),
+  }),
+} as const;
