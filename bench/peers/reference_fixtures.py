@@ -8,22 +8,20 @@ implementation must produce the same spikes.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from calibration import Rates, random_student
 from distillation import Distillation, loss_terms, total_loss
-from neuron import Neuron, lif, surrogate_derivative
+from fixture_format import FOLDER, MARGIN, describe_neuron, rounded, tensors, values, write
+from lif_fixtures import lif_group
+from neuron import lif
 from student import Student, StudentConfig, StudentTrace, paper, practical
 from teacher import Parameters, Shape, TeacherTrace, random_teacher, teacher_forward
 
-FOLDER = Path(__file__).resolve().parents[2] / "test" / "fixtures" / "student-reference"
-MARGIN = 1e-4
 RATE_MARGIN = 1e-3
 RATE_RANGE = (0.02, 0.75)
 RATES = Rates(entry=0.25, query=0.35, value=0.07, unit=0.25, attention=0.25)
@@ -67,12 +65,6 @@ def cases(preset: str) -> list[Case]:
 def setting_of(preset: str) -> Distillation:
     """Loss weights: the paper has no rate hinge."""
     return Distillation(rate_loss=2.0 if preset == "practical" else 0.0)
-
-
-def rounded(weights: Parameters, digits: int) -> Parameters:
-    """Weights with few decimals, so that they are short to write and the written number is the one computed with."""
-    return {name: torch.tensor([round(v, digits) for v in value.flatten().tolist()], dtype=torch.float64).view(value.shape)
-            for name, value in weights.items()}
 
 
 def run(case: Case, teacher: Parameters, student: Parameters, batch: Tensor, setting: Distillation, dtype: torch.dtype) -> Run:
@@ -121,7 +113,8 @@ def search(case: Case, setting: Distillation) -> tuple[int, Parameters, Paramete
         generator = torch.Generator().manual_seed(seed)
         batch = torch.randint(shape.vocab, (case.batch, case.length + 1), generator=generator)
         teacher = rounded(random_teacher(shape, generator, std=0.45), 4)
-        student = rounded(random_student(case.config, teacher, batch[:, :-1], RATES, generator, embedding_noise=0.1), 5 if case.config.embedding_gain > 1 else 4)
+        drawn = random_student(case.config, teacher, batch[:, :-1], RATES, generator, embedding_noise=0.1)
+        student = rounded(drawn, 5 if case.config.embedding_gain > 1 else 4)
         result = run(case, teacher, student, batch, setting, torch.float64)
         if accepted(case, result, setting):
             return seed, teacher, student, batch, result
@@ -141,17 +134,6 @@ def float32_deviation(case: Case, exact: Run, single: Run) -> dict[str, float]:
     }
 
 
-def values(tensor: Tensor, digits: int = 9) -> list[float] | list[int]:
-    """Row-major numbers of a tensor, shortened to significant digits; integers when all are."""
-    flat = [float(f"{value:.{digits}g}") for value in tensor.detach().flatten().tolist()]
-    return [int(value) for value in flat] if all(value == int(value) for value in flat) else flat
-
-
-def tensors(weights: Parameters) -> dict[str, Any]:
-    """Named tensors with their shapes."""
-    return {name: {"shape": list(value.shape), "values": values(value)} for name, value in weights.items()}
-
-
 def describe_config(config: StudentConfig) -> dict[str, Any]:
     """The configuration in the words of the TypeScript code."""
     shape, neuron = config.shape, config.neuron
@@ -160,14 +142,6 @@ def describe_config(config: StudentConfig) -> dict[str, Any]:
         "feedForwardSize": shape.feed_forward, "contextLength": shape.context, "neuron": describe_neuron(neuron),
         "residualWrite": config.residual_write, "learnedNeurons": config.learned_neurons, "onOff": config.on_off,
         "relativeBias": config.relative_bias, "embeddingGain": config.embedding_gain, "layerNormEps": 1e-5,
-    }
-
-
-def describe_neuron(neuron: Neuron) -> dict[str, Any]:
-    """Constants of a neuron in the words of the TypeScript code."""
-    return {
-        "timeSteps": neuron.time_steps, "decay": neuron.decay, "threshold": neuron.threshold, "reset": neuron.reset,
-        "surrogate": neuron.surrogate, "surrogateAlpha": neuron.alpha, "detachReset": neuron.detach_reset,
     }
 
 
@@ -203,91 +177,6 @@ def model_document(case: Case, setting: Distillation) -> dict[str, Any]:
         "gradients": {name: values(gradient) for name, gradient in exact.gradients.items()},
         "nearestMembrane": closeness(case, exact), "float32Deviation": deviation,
     }
-
-
-def scalar_gradient(neuron: Neuron, membranes: list[float], spikes: list[float], upstream: list[float]) -> list[float]:
-    """Gradient of one neuron's current by the adjoint recursion, written apart from autograd to check it."""
-    carried, result = 0.0, [0.0] * neuron.time_steps
-    for t in reversed(range(neuron.time_steps)):
-        through_spike = upstream[t]
-        if t + 1 < neuron.time_steps and not neuron.detach_reset:
-            jump = {"soft": neuron.threshold, "soft-leaked": neuron.decay * neuron.threshold, "hard": neuron.decay * membranes[t]}
-            through_spike -= result[t + 1] * jump[neuron.reset]
-        if t + 1 < neuron.time_steps:
-            carried = result[t + 1] * neuron.decay * ((1 - spikes[t]) if neuron.reset == "hard" else 1)
-        distance = torch.tensor(membranes[t] - neuron.threshold, dtype=torch.float64)
-        result[t] = through_spike * surrogate_derivative(distance, neuron.surrogate, neuron.alpha).item() + carried
-    return result
-
-
-def lif_inputs(constant: bool, seed: int) -> dict[str, Tensor]:
-    """Currents, gains, biases and upstream gradients of the unit cases; `constant` also pairs +x and -x."""
-    generator = torch.Generator().manual_seed(seed)
-    steps, rows, channels = 4, 3, 3
-    width = 2 * channels if constant else channels
-
-    def draw(*size: int) -> Tensor:
-        return torch.randn(size, generator=generator, dtype=torch.float64)
-
-    sources = {"x": 1.2 * draw(1 if constant else steps, rows, channels), "gain": 0.8 + 0.2 * draw(width),
-               "bias": 0.3 + 0.2 * draw(width), "dy": draw(steps, rows, width)}
-    return rounded(sources, 3)
-
-
-def lif_case(neuron: Neuron, inputs: Parameters, on_off: bool) -> tuple[dict[str, Any], float, float]:
-    """One unit case, its distance from the threshold and its firing rate."""
-    x, gain, bias = (inputs[name].clone().requires_grad_() for name in ("x", "gain", "bias"))
-    both = torch.cat((x, -x), -1) if on_off else x
-    current = (gain * both + bias).expand(neuron.time_steps, *inputs["dy"].shape[1:])
-    current.retain_grad()
-    spikes, membranes = lif(current, neuron)
-    (spikes * inputs["dy"]).sum().backward()
-    assert current.grad is not None and x.grad is not None and gain.grad is not None and bias.grad is not None
-    columns = (tensor.detach().flatten(1).t().tolist() for tensor in (membranes, spikes, inputs["dy"]))
-    by_hand = torch.tensor([scalar_gradient(neuron, *column) for column in zip(*columns)], dtype=torch.float64).t()
-    by_channel = by_hand.view(inputs["dy"].shape)
-    assert torch.allclose(by_channel.sum((0, 1)), bias.grad, atol=1e-12), "autograd and the adjoint recursion disagree"
-    assert torch.allclose((by_channel * both.detach()).sum((0, 1)), gain.grad, atol=1e-12), "gain gradients disagree"
-    document = {
-        "neuron": describe_neuron(neuron), "onOff": on_off, "spikes": values(spikes), "membranes": values(membranes),
-        "dx": values(x.grad), "dGain": values(gain.grad), "dBias": values(bias.grad),
-    }
-    return document, (membranes - neuron.threshold).abs().min().item(), spikes.mean().item()
-
-
-def lif_neurons(threshold: float, decay: float) -> Iterator[Neuron]:
-    """Three resets by three surrogates by detached or not."""
-    for reset in ("soft", "soft-leaked", "hard"):
-        for surrogate, alpha in (("atan", 2.0), ("sigmoid", 4.0), ("triangle", 1.0)):
-            for detach in (True, False):
-                yield Neuron(4, decay, threshold, reset, surrogate, alpha, detach)
-
-
-def lif_group(name: str, constant: bool, threshold: float, decay: float) -> dict[str, Any]:
-    """All neurons over one set of inputs, the first seed whose membranes are clear of the threshold."""
-    for seed in range(1, 200):
-        inputs = lif_inputs(constant, seed)
-        results = [lif_case(neuron, inputs, constant) for neuron in lif_neurons(threshold, decay)]
-        if all(distance >= MARGIN and 0.15 < rate < 0.7 for _, distance, rate in results):
-            print(f"lif {name}: seed {seed}, nearest membrane {min(distance for _, distance, _ in results):.1e}")
-            return {"name": name, "seed": seed, "inputs": tensors(inputs), "cases": [document for document, _, _ in results]}
-    raise RuntimeError(f"no seed is accepted for {name}")
-
-
-def write(name: str, document: dict[str, Any]) -> None:
-    """Writes JSON with one line per list of numbers, readable in a diff."""
-
-    def lines(value: Any, indent: str) -> str:
-        inner = indent + " "
-        if isinstance(value, dict) and "values" not in value and value:
-            return "{\n" + ",\n".join(f"{inner}{json.dumps(key)}: {lines(item, inner)}" for key, item in value.items()) + f"\n{indent}}}"
-        if isinstance(value, list) and value and not isinstance(value[0], (int, float)):
-            return "[\n" + ",\n".join(inner + lines(item, inner) for item in value) + f"\n{indent}]"
-        return json.dumps(value, separators=(",", ":"))
-
-    path = FOLDER / name
-    path.write_text(lines(document, "") + "\n")
-    print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
 
 
 def main() -> None:
