@@ -1,0 +1,66 @@
+import * as tf from '@tensorflow/tfjs-core';
+
+/** Euclidean norms in float64. */
+export interface GradientNorms {
+  /** Over all tensors together. */ readonly total: number;
+  readonly byTensor: ReadonlyMap<string, number>;
+}
+
+/** Below this a tensor is scaled as if its largest value were this, so that 1/scale stays finite in float32. */
+const SMALLEST_SCALE = 1e-30;
+
+/** True where a tensor can be read at once; WebGPU answers only later. */
+export function canReadAtOnce(): boolean {
+  return tf.getBackend() !== 'webgpu';
+}
+
+/**
+ * Norms of gradients together with the values of `scalars`, read back once. Neither sum can overflow: float32 values are squared
+ * in float64, or, where the data stay on the device, divided by their largest magnitude first. A tensor with a NaN or an
+ * infinity in it has the norm NaN or Infinity, and so has the total.
+ * @param scalars any rank-0 tensors, e.g. losses. Nothing given is disposed.
+ */
+export async function readNorms(
+  gradients: ReadonlyMap<string, tf.Tensor>, scalars: readonly tf.Tensor[],
+): Promise<{ norms: GradientNorms; values: number[] }> {
+  const names = [...gradients.keys()];
+  const tensors = [...gradients.values()];
+  if (canReadAtOnce()) {
+    const norms = combineNorms(names, tensors.map((tensor) => normOf(tensor.dataSync())));
+    return { norms, values: scalars.map((scalar) => scalar.dataSync()[0] as number) };
+  }
+  const packed = tf.tidy(() => tf.stack([...scalars, ...tensors.flatMap(scaledSquares)]));
+  const numbers = Array.from(await packed.data());
+  packed.dispose();
+  const parts = numbers.slice(scalars.length);
+  return { norms: combineNorms(names, names.map((_, i) => normFromParts(parts[2 * i] as number, parts[2 * i + 1] as number))), values: numbers.slice(0, scalars.length) };
+}
+
+/** √Σx² of float32 values, summed in float64, where the square of the largest one (1.2e77) is far from the end of the range. */
+export function normOf(values: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += (values[i] as number) * (values[i] as number);
+  return Math.sqrt(sum);
+}
+
+/** The largest magnitude a and Σ(x/a)² of a tensor, computed where it lies; the norm is a·√Σ. @returns two scalars, the caller's. */
+export function scaledSquares(tensor: tf.Tensor): [scale: tf.Tensor, squares: tf.Tensor] {
+  return tf.tidy(() => {
+    const scale = tf.maximum(tf.max(tf.abs(tensor)), SMALLEST_SCALE);
+    return [scale, tf.sum(tf.square(tf.div(tensor, scale)))];
+  });
+}
+
+/** The norm from what `scaledSquares` gives. */
+export function normFromParts(scale: number, squares: number): number {
+  return scale * Math.sqrt(squares);
+}
+
+/** The factor that brings a norm down to `clipNorm`; 1 where it is smaller. */
+export function clipScale(norm: number, clipNorm: number): number {
+  return norm > clipNorm ? clipNorm / norm : 1;
+}
+
+function combineNorms(names: readonly string[], norms: readonly number[]): GradientNorms {
+  return { total: normOf(norms), byTensor: new Map(names.map((name, i) => [name, norms[i] as number])) };
+}
