@@ -1,6 +1,6 @@
 import { packBits, paddedRow, wordsOf } from './attention';
 import { membraneGradient } from './neuron';
-import { firstLanes, loadFloats, storeFloats, sumLanes, transposeBlock } from './simd';
+import { clearFloats, firstLanes, loadFloats, storeFloats, sumLanes, transposeBlock } from './simd';
 import { listBits, sumRows } from './spikes';
 
 /**
@@ -190,7 +190,7 @@ function valueGradients(
 ): void {
   const list = listAt(scratch, timeSteps, length, headWidth);
   for (let t = 0; t < timeSteps; t++) {
-    for (let j = 0; j < length; j++) memory.fill(dv + <usize>t * stepQ + <usize>j * rowQ, 0, (<usize>headWidth) << 2);
+    for (let j = 0; j < length; j++) clearFloats(dv + <usize>t * stepQ + <usize>j * rowQ, headWidth);
     for (let i = 0; i < length; i++) {
       const count = listAbove(membrane + <usize>t * stepU + ((<usize>i * length) << 2), i + 1, threshold, rowQ, list);
       addToListed(list, count, dv + <usize>t * stepQ, dValues + <usize>t * stepV + <usize>i * rowV, headWidth);

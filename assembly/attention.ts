@@ -1,5 +1,5 @@
 import { carriedMembrane, fire } from './neuron';
-import { firstLanes, loadFloats, storeFloats } from './simd';
+import { clearFloats, firstLanes, loadFloats, storeFloats } from './simd';
 import { firedBits, listBits, sumRows } from './spikes';
 
 /**
@@ -78,7 +78,7 @@ function attendHead(
       packBits(q + <usize>t * stepQ + <usize>i * rowQ, rowQ, 1, headWidth, query);
       countOverlaps(query, keys + ((<usize>(t * length * words)) << 3), i + 1, words, counts + <usize>t * row);
     }
-    memory.fill(fired, 0, (<usize>(timeSteps * firedWords)) << 3);
+    clearFloats(fired, timeSteps * firedWords * 2);
     const rowAt = (<usize>i * length) << 2;
     chargeRow(
       counts, row, biases + ((<usize>(length - 1 - i)) << 2), gain, membrane + rowAt, stepU, meanMap + rowAt, fired, firedWords,
@@ -105,12 +105,12 @@ export function packBits(from: usize, stride: usize, rows: i32, width: i32, to: 
   }
 }
 
-/** counts[j] = |query AND key j| for the first n keys, as float32. */
+/** counts[j] = |query AND key j| for the first n keys, as int32. */
 function countOverlaps(query: usize, keys: usize, n: i32, words: i32, counts: usize): void {
   if (words == 1) {
     const bits = load<u64>(query);
     for (let j = 0; j < n; j++) {
-      store<f32>(counts, <f32><i32>popcnt(bits & load<u64>(keys)));
+      store<i32>(counts, <i32>popcnt(bits & load<u64>(keys)));
       counts += 4;
       keys += 8;
     }
@@ -122,7 +122,7 @@ function countOverlaps(query: usize, keys: usize, n: i32, words: i32, counts: us
       count += popcnt(load<u64>(query + ((<usize>word) << 3)) & load<u64>(keys));
       keys += 8;
     }
-    store<f32>(counts, <f32><i32>count);
+    store<i32>(counts, <i32>count);
     counts += 4;
   }
 }
@@ -146,7 +146,7 @@ function chargeRow(
     const biases = loadFloats(bias + at, i + 1 - j);
     let carried = f32x4.splat(0), sum = carried;
     for (let t = 0; t < timeSteps; t++) {
-      const current = f32x4.add(f32x4.mul(v128.load(counts + <usize>t * rowC + at), gains), biases);
+      const current = f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(v128.load(counts + <usize>t * rowC + at)), gains), biases);
       const u = v128.and(f32x4.add(current, carried), causal);
       const s = v128.and(fire(u, thresholds), causal);
       storeFloats(membrane + <usize>t * stepU + at, u, lanes);
@@ -159,8 +159,7 @@ function chargeRow(
   }
   const done = (i & ~3) + 4;
   if (done >= length) return;
-  const rest = (<usize>(length - done)) << 2;
   const at = (<usize>done) << 2;
-  memory.fill(meanMap + at, 0, rest);
-  for (let t = 0; t < timeSteps; t++) memory.fill(membrane + <usize>t * stepU + at, 0, rest);
+  clearFloats(meanMap + at, length - done);
+  for (let t = 0; t < timeSteps; t++) clearFloats(membrane + <usize>t * stepU + at, length - done);
 }

@@ -61,7 +61,7 @@ export function softTarget(
 function combine(
   student: usize, teacher: usize, gradient: usize, scratch: usize, n: i32, temperature: f32, shift: f32, factorS: f32, factorT: f32,
 ): f64 {
-  const temperatures = f32x4.splat(temperature), shifts = f32x4.splat(shift);
+  const factors = f32x4.splat(1 / temperature), shifts = f32x4.splat(shift);
   let low = f64x2.splat(0), high = low;
   for (let i = 0; i < n; i += 4) {
     const at = (<usize>i) << 2;
@@ -69,10 +69,10 @@ function combine(
     const pT = v128.and(f32x4.mul(loadFloats(scratch + at, lanes), f32x4.splat(factorT)), firstLanes(lanes));
     const pS = f32x4.mul(loadFloats(gradient + at, lanes), f32x4.splat(factorS));
     const difference = f32x4.sub(loadFloats(teacher + at, lanes), loadFloats(student + at, lanes));
-    const z = f32x4.div(f32x4.sub(difference, shifts), temperatures);
+    const z = f32x4.mul(f32x4.sub(difference, shifts), factors);
     low = f64x2.add(low, f64x2.mul(lowDoubles(pT), lowDoubles(z)));
     high = f64x2.add(high, f64x2.mul(highDoubles(pT), highDoubles(z)));
-    storeFloats(gradient + at, f32x4.div(f32x4.sub(pS, pT), temperatures), lanes);
+    storeFloats(gradient + at, f32x4.mul(f32x4.sub(pS, pT), factors), lanes);
   }
   return sumDoubles(f64x2.add(low, high));
 }

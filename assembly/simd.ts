@@ -108,3 +108,20 @@ export function transpose4(src: usize, srcStride: usize, dst: usize, dstStride: 
   v128.store(dst + (dstStride << 1), i8x16.shuffle(ab23, cd23, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23));
   v128.store(dst + dstStride * 3, i8x16.shuffle(ab23, cd23, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31));
 }
+
+/** Zeroes n floats. Short runs only: `memory.fill` is a call out of the module and costs more than the loop. */
+// @ts-ignore: decorator
+@inline
+export function clearFloats(ptr: usize, n: i32): void {
+  const zero = f32x4.splat(0);
+  const whole = ptr + ((<usize>(n & ~3)) << 2);
+  const end = ptr + ((<usize>n) << 2);
+  while (ptr < whole) {
+    v128.store(ptr, zero);
+    ptr += 16;
+  }
+  while (ptr < end) {
+    store<f32>(ptr, 0);
+    ptr += 4;
+  }
+}
