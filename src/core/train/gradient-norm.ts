@@ -29,11 +29,20 @@ export async function readNorms(
     const norms = combineNorms(names, tensors.map((tensor) => normOf(tensor.dataSync())));
     return { norms, values: scalars.map((scalar) => scalar.dataSync()[0] as number) };
   }
-  const packed = tf.tidy(() => tf.stack([...scalars, ...tensors.flatMap(scaledSquares)]));
-  const numbers = Array.from(await packed.data());
-  packed.dispose();
+  const numbers = await readTogether(() => [...scalars, ...tensors.flatMap(scaledSquares)]);
   const parts = numbers.slice(scalars.length);
   return { norms: combineNorms(names, names.map((_, i) => normFromParts(parts[2 * i] as number, parts[2 * i + 1] as number))), values: numbers.slice(0, scalars.length) };
+}
+
+/** Values of scalars in one transfer. */
+async function readTogether(make: () => readonly tf.Tensor[]): Promise<number[]> {
+  const packed = tf.tidy(() => {
+    const scalars = make();
+    return scalars.length === 0 ? [] : [tf.stack([...scalars])];
+  });
+  const numbers = await Promise.all(packed.map(async (tensor) => Array.from<number>(await tensor.data())));
+  tf.dispose(packed);
+  return numbers.flat();
 }
 
 /** √Σx² of float32 values, summed in float64, where the square of the largest one (1.2e77) is far from the end of the range. */

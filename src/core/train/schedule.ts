@@ -12,7 +12,7 @@ export interface ScheduleSettings {
  */
 export function learningRateAt(step: number, settings: ScheduleSettings): number {
   const { steps, learningRate, warmupSteps, finalLearningRateFraction: last } = settings;
-  if (step <= warmupSteps) return learningRate * step / warmupSteps;
+  if (step <= warmupSteps) return learningRate * (step / warmupSteps);
   const progress = Math.min(1, (step - warmupSteps) / (steps - warmupSteps));
   return learningRate * (last + (1 - last) * (1 + Math.cos(Math.PI * progress)) / 2);
 }

@@ -8,7 +8,7 @@ import type { AdamState } from './optimizer.js';
 import type { TrainingTask } from './task.js';
 
 /** A copy of every parameter, in the task's order. */
-export function storeParameters(task: TrainingTask): Promise<StoredTensor[]> {
+export function storeParameters(task: Pick<TrainingTask, 'parameters'>): Promise<StoredTensor[]> {
   return store(task.parameters, '');
 }
 
