@@ -25,6 +25,9 @@ export interface TeacherRunView {
   readonly steps: number;
   readonly tokens: number;
   readonly valid: LossAndPerplexity;
+  readonly unigram: Loss;
+  readonly bigram: Loss;
+  /** The loss of the text's own grammar, where it is known. */ readonly floor?: Loss | null;
 }
 
 /** What people read of a distillation run. */
@@ -38,6 +41,7 @@ export interface DistillView {
   readonly teacher: Loss;
   readonly unigram: Loss;
   readonly bigram: Loss;
+  /** The loss of the text's own grammar, where it is known. */ readonly floor?: Loss | null;
   readonly firingRate: number;
   readonly backend: string;
   readonly elapsedMs: number;
@@ -95,6 +99,7 @@ export function renderTeacherRun(view: TeacherRunView): string {
     ['teacher', view.path],
     ['trained', `${formatCount(view.steps, 'step')}, ${formatCount(view.tokens, 'token')}`],
     ['valid loss', `${nats(view.valid.nll)} nats/token (perplexity ${formatNumber(view.valid.perplexity, 2)})`],
+    ['beside it', `bigram ${nats(view.bigram.nll)}, unigram ${nats(view.unigram.nll)}${view.floor ? `; no model can beat ${nats(view.floor.nll)}` : ''}`],
   ]);
 }
 
@@ -106,6 +111,7 @@ export function renderDistill(view: DistillView): string {
     ['teacher', nats(view.teacher.nll), gap(view.teacher, view.valid)],
     ['bigram', nats(view.bigram.nll), gap(view.bigram, view.valid)],
     ['unigram', nats(view.unigram.nll), gap(view.unigram, view.valid)],
+    ...(view.floor ? [['grammar', nats(view.floor.nll), gap(view.floor, view.valid)]] : []),
   ]);
   const head = facts([
     ['student', view.student],

@@ -1,12 +1,12 @@
 import { expect } from 'chai';
 
-import { renderDistill, renderDoctor, renderEval, renderFailure, renderGeneration, renderImport } from '../../src/cli/render.js';
+import { renderDistill, renderDoctor, renderEval, renderFailure, renderGeneration, renderImport, renderTeacherRun } from '../../src/cli/render.js';
 
 describe('results for people', () => {
   it('distill: losses beside the teacher, signed gaps', () => {
     expect(renderDistill({
       run: 'runs/a', student: 'runs/a/student', steps: 1000, tokens: 1_024_000, skippedSteps: 2, valid: { nll: 3.5, perplexity: 33.1 }, teacher: { nll: 3.45 },
-      unigram: { nll: 5.6 }, bigram: { nll: 3.9 }, firingRate: 0.08, backend: 'wasm', elapsedMs: 90_000,
+      unigram: { nll: 5.6 }, bigram: { nll: 3.9 }, floor: { nll: 3.25 }, firingRate: 0.08, backend: 'wasm', elapsedMs: 90_000,
     })).to.equal([
       'student       runs/a/student',
       'trained       1,000 steps, 2 skipped, 1,024,000 tokens, 1 min 30 s on wasm',
@@ -17,7 +17,16 @@ describe('results for people', () => {
       'teacher      3.4500     -0.0500',
       'bigram       3.9000     +0.4000',
       'unigram      5.6000     +2.1000',
+      'grammar      3.2500     -0.2500',
     ].join('\n'));
+  });
+
+  it('train-teacher: losses, and the floor where it is known', () => {
+    const view = { path: 'runs/t/teacher', steps: 1, tokens: 512, valid: { nll: 3, perplexity: 20.0855 }, unigram: { nll: 5 }, bigram: { nll: 4 } };
+    expect(renderTeacherRun(view)).to.equal([
+      'teacher       runs/t/teacher', 'trained       1 step, 512 tokens', 'valid loss    3.0000 nats/token (perplexity 20.09)', 'beside it     bigram 4.0000, unigram 5.0000',
+    ].join('\n'));
+    expect(renderTeacherRun({ ...view, floor: { nll: 2.5 } })).to.contain('unigram 5.0000; no model can beat 2.5000');
   });
 
   it('eval of a student: losses, work, rates with layers across', () => {
