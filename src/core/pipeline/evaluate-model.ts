@@ -1,0 +1,65 @@
+import type { BackendName } from '../config/schema.js';
+import { readCorpusText } from '../corpus/text.js';
+import { loadEnergyConstants } from '../energy/constants.js';
+import { UsageError } from '../errors.js';
+import type { EvalReport } from '../eval/evaluate.js';
+import { evaluate } from '../eval/evaluate.js';
+import { encodeText, readTokenSequences } from '../eval/token-sequences.js';
+import { loadTokenizer } from '../tokenizer/load.js';
+import type { LanguageModel, RunContext, TokenIds } from '../types.js';
+import type { ModelFolder } from './open-model.js';
+import { findModel, openModel, teacherOfStudent } from './open-model.js';
+import { prepareBackend } from './prepare-backend.js';
+import { hasTokenizer } from './tokenizer-files.js';
+
+/** What `bispik eval` was asked. */
+export interface EvaluateModelOptions {
+  /** Student, run or teacher folder. */ readonly model: string;
+  /** UTF-8 text, or .jsonl with one array of token ids a line. */ readonly data: string;
+  /** Teacher folder; null: the one the student names. */ readonly teacher: string | null;
+  readonly context: number | null;
+  readonly stride: number | null;
+  /** Text the n-gram baselines are counted on; null: the evaluated text as it goes. */ readonly ngramData: string | null;
+  readonly backend: BackendName;
+}
+
+/** Measures a student beside its teacher, or a teacher alone. @throws whatever its files, texts and backend give cause for. */
+export async function evaluateModel(options: EvaluateModelOptions, ctx: RunContext): Promise<EvalReport> {
+  const found = await findModel(options.model);
+  const sequences = await readSequences(options.data, found.folder);
+  const ngramSequences = options.ngramData === null ? null : await readSequences(options.ngramData, found.folder);
+  const constants = await loadEnergyConstants();
+  await prepareBackend(options.backend);
+  const models = await openPair(found, options, ctx);
+  try {
+    return await evaluate({ ...models, sequences, ngramSequences, constants, contextLength: options.context, stride: options.stride }, ctx);
+  } finally {
+    models.student?.dispose();
+    models.teacher?.dispose();
+  }
+}
+
+async function readSequences(path: string, modelFolder: string): Promise<readonly TokenIds[]> {
+  if (path.endsWith('.jsonl')) return readTokenSequences(path);
+  if (!(await hasTokenizer(modelFolder))) {
+    throw new UsageError(`${modelFolder} has no tokenizer, so ${path} cannot be turned into tokens`, {
+      suggestions: ['Give token ids instead: --data ids.jsonl, one JSON array a line'],
+    });
+  }
+  return encodeText(await readCorpusText(path), await loadTokenizer(modelFolder));
+}
+
+async function openPair(found: ModelFolder, options: EvaluateModelOptions, ctx: RunContext): Promise<{ student: LanguageModel | null; teacher: LanguageModel | null }> {
+  if (found.kind === 'teacher') {
+    if (options.teacher !== null) throw new UsageError(`${options.model} is a teacher itself: --teacher goes with a student`);
+    return { student: null, teacher: await openModel(found) };
+  }
+  const teacherPath = options.teacher ?? (await teacherOfStudent(found.folder));
+  if (teacherPath === null) {
+    ctx.reporter.notice('The teacher of this student is not where its provenance says, so only the student is measured (name it with --teacher DIR).');
+    return { student: await openModel(found), teacher: null };
+  }
+  const teacher = await findModel(teacherPath);
+  if (teacher.kind !== 'teacher') throw new UsageError(`--teacher ${teacherPath} is a spiking student`, { suggestions: ['Name a teacher folder'] });
+  return { student: await openModel(found), teacher: await openModel(teacher) };
+}

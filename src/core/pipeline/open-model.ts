@@ -1,0 +1,60 @@
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { teacherFolder } from '../config/shipped.js';
+import { FormatError } from '../errors.js';
+import { STUDENT_MODEL_TYPE } from '../student/config.js';
+import { readStudent } from '../student/folder.js';
+import { studentLanguageModel } from '../student/language-model.js';
+import { readJsonFile } from '../teacher/config.js';
+import { teacherLanguageModel } from '../teacher/language-model.js';
+import { uploadTeacher } from '../teacher/parameters.js';
+import { loadTeacher } from '../teacher/weights.js';
+import type { LanguageModel } from '../types.js';
+
+/** A model folder: what kind it is, and where exactly it lies. */
+export interface ModelFolder {
+  readonly kind: 'student' | 'teacher';
+  readonly folder: string;
+}
+
+/**
+ * Finds the model a path names: a student or teacher folder, or a run folder, which stands for the best model it holds.
+ * @throws FormatError when there is no model there.
+ */
+export async function findModel(path: string): Promise<ModelFolder> {
+  const folder = await modelFolderOf(teacherFolder(path));
+  const config = await readJsonFile(join(folder, 'config.json'));
+  const isStudent = typeof config === 'object' && config !== null && 'model_type' in config && config.model_type === STUDENT_MODEL_TYPE;
+  return { kind: isStudent ? 'student' : 'teacher', folder };
+}
+
+async function modelFolderOf(path: string): Promise<string> {
+  const has = (name: string): Promise<boolean> => access(join(path, name)).then(() => true, () => false);
+  if (await has('config.json')) return path;
+  for (const inRun of ['student', 'teacher']) {
+    if (await has(join(inRun, 'config.json'))) return join(path, inRun);
+  }
+  if (await has('config.resolved.yaml')) {
+    throw new FormatError(`${path} is a run that has not written a model yet`, { suggestions: [`bispik distill --resume ${path}`] });
+  }
+  throw new FormatError(`${path} holds no model: config.json not found`, {
+    suggestions: ['Name a student, teacher or run folder', 'bispik import-teacher facebook/opt-125m --out models/opt-125m'],
+  });
+}
+
+/** Loads a model onto the active backend; the caller disposes it. @throws FormatError, ShapeError, NumericError on damaged files. */
+export async function openModel({ kind, folder }: ModelFolder): Promise<LanguageModel> {
+  if (kind === 'student') return studentLanguageModel(await readStudent(folder));
+  return teacherLanguageModel(uploadTeacher(await loadTeacher(folder)));
+}
+
+/** The teacher folder a student's provenance names; null when it does not say or the folder is gone. */
+export async function teacherOfStudent(folder: string): Promise<string | null> {
+  const provenance = await readJsonFile(join(folder, 'provenance.json')).catch(() => null);
+  if (typeof provenance !== 'object' || provenance === null || !('teacher' in provenance)) return null;
+  const { teacher } = provenance as { teacher: unknown };
+  if (typeof teacher !== 'object' || teacher === null || !('folder' in teacher) || typeof teacher.folder !== 'string') return null;
+  const path = teacherFolder(teacher.folder);
+  return access(join(path, 'config.json')).then(() => path, () => null);
+}

@@ -1,0 +1,44 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import * as tf from '@tensorflow/tfjs-core';
+
+import type { BackendChoice } from '../backend/select.js';
+import { configToYaml } from '../config/load.js';
+import type { DistillConfig, TeacherConfig } from '../config/schema.js';
+import { packageRoot } from '../config/shipped.js';
+import { explainWriteFailure, writeTextAtomically } from '../hub/atomic-write.js';
+
+/** Name of the resolved configuration in a run folder. */
+export const RESOLVED_CONFIG = 'config.resolved.yaml';
+
+/** What made a result; written beside it. */
+export interface RunProvenance {
+  readonly bispik: string;
+  readonly node: string;
+  readonly tensorflowJs: string;
+  readonly backend: { readonly name: string; readonly device: string };
+  readonly seed: number;
+  readonly createdAt: string;
+}
+
+/** Versions, seed and backend of this process. */
+export async function runProvenance(backend: BackendChoice, seed: number): Promise<RunProvenance> {
+  const { version } = JSON.parse(await readFile(join(packageRoot(), 'package.json'), 'utf8')) as { version: string };
+  return {
+    bispik: version, node: process.versions.node, tensorflowJs: tf.version_core,
+    backend: { name: backend.name, device: backend.device }, seed, createdAt: new Date().toISOString(),
+  };
+}
+
+/** Creates a run folder with its resolved configuration; an existing one keeps its own. @throws FormatError when it cannot be written. */
+export async function createRunFolder(config: DistillConfig | TeacherConfig): Promise<void> {
+  await mkdir(config.run, { recursive: true }).catch((cause: unknown) => { throw explainWriteFailure(config.run, cause); });
+  await writeTextAtomically(join(config.run, RESOLVED_CONFIG), configToYaml(config));
+}
+
+/** What decides the result of a run: its configuration, without where it lies and where it computes, and the hashes of what it reads. */
+export function runIdentity(config: DistillConfig | TeacherConfig, hashes: Readonly<Record<string, string>>): Record<string, unknown> {
+  const { run: _folder, ...rest } = config;
+  return { ...rest, ...hashes };
+}

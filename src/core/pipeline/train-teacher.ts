@@ -1,0 +1,92 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import * as tf from '@tensorflow/tfjs-core';
+
+import type { TeacherConfig } from '../config/schema.js';
+import { createBatches } from '../corpus/batches.js';
+import { createRandom, deriveSeed } from '../corpus/random.js';
+import { readCorpus } from '../corpus/tokens.js';
+import { initTeacher } from '../teacher/init.js';
+import { downloadTeacher } from '../teacher/parameters.js';
+import { createTeacherTask } from '../teacher/training-task.js';
+import { writeTeacher } from '../teacher/weights.js';
+import type { Tokenizer } from '../tokenizer/load.js';
+import { loadTokenizer } from '../tokenizer/load.js';
+import { trainBytePairTokenizer } from '../tokenizer/train-bpe.js';
+import { writeTokenizer } from '../tokenizer/write.js';
+import { requireLearned } from '../train/report.js';
+import { trainModel } from '../train/trainer.js';
+import type { RunContext } from '../types.js';
+import { prepareCorpus } from './corpus.js';
+import { prepareBackend } from './prepare-backend.js';
+import { createRunFolder, runIdentity, runProvenance } from './run-folder.js';
+import { copyTokenizer } from './tokenizer-files.js';
+
+/** Result of `bispik train-teacher`; the names are promised to scripts. */
+export interface TrainTeacherReport {
+  /** Teacher folder: the best weights. */ readonly path: string;
+  readonly steps: number;
+  readonly tokens: number;
+  readonly valid: { readonly nll: number; readonly perplexity: number };
+  readonly unigram: { readonly nll: number };
+  readonly bigram: { readonly nll: number };
+  /** The grammar's own loss, below which no model gets on average; null for a text. */ readonly floor: { readonly nll: number } | null;
+  readonly backend: string;
+  readonly elapsedMs: number;
+}
+
+/** Marks the end of a text; also where a model may start. */
+const END_OF_TEXT = '<|endoftext|>';
+const STREAM = { start: 1, batches: 2 } as const;
+
+/**
+ * Trains a dense OPT-shaped teacher from scratch; a run that was interrupted continues when it is started again.
+ * @throws ConfigError, FormatError, BackendError before anything is trained; Interrupted, NumericError, NothingLearnedError.
+ */
+export async function trainTeacher(config: TeacherConfig, ctx: RunContext): Promise<TrainTeacherReport> {
+  const text = await readCorpus(config.corpus);
+  const backend = await prepareBackend(config.backend);
+  ctx.reporter.notice(`Computing on ${backend.name} (${backend.device}): ${backend.reason}`);
+  await createRunFolder(config);
+  const tokenizerFolder = join(config.run, 'tokenizer');
+  const tokenizer = await prepareTokenizer(config, text.train, tokenizerFolder);
+  const corpus = prepareCorpus(text, tokenizer, config.train.context);
+  const provenance = await runProvenance(backend, config.seed);
+  const hashes = { corpusSha256: corpus.sha256, tokenizerSha256: tokenizer.hash };
+  const { bosId, eosId, vocabSize } = tokenizer;
+  const initial = initTeacher({ ...config.model, vocabSize, bosId, eosId, padId: null }, createRandom(deriveSeed(config.seed, STREAM.start)));
+  const task = createTeacherTask({
+    teacher: initial, context: config.train.context,
+    exportTeacher: async (teacher, folder) => {
+      await copyTokenizer(tokenizerFolder, folder);
+      await writeTeacher(folder, await downloadTeacher(teacher), { source: 'train-teacher', commit: null, ...provenance, ...hashes, config });
+    },
+  });
+  tf.dispose([...initial.parameters.values()]);
+  const path = join(config.run, 'teacher');
+  const { unigramNll, bigramNll } = corpus.baselines;
+  try {
+    const report = await trainModel(task, {
+      runFolder: config.run, modelFolder: path, settings: config.train,
+      batches: createBatches(corpus.train, { batch: config.train.batch, context: config.train.context, seed: deriveSeed(config.seed, STREAM.batches) }),
+      validWindows: corpus.windows, unigramNll, identity: runIdentity(config, hashes), isResumed: true,
+      resumeCommand: 'the same train-teacher command again', phase: 'train teacher',
+    }, ctx);
+    requireLearned(report, { unigramNll, modelFolder: path });
+    return {
+      path, steps: report.steps, tokens: report.tokens, valid: report.valid, unigram: { nll: unigramNll }, bigram: { nll: bigramNll },
+      floor: corpus.trueNllPerToken === null ? null : { nll: corpus.trueNllPerToken }, backend: backend.name, elapsedMs: report.elapsedMs,
+    };
+  } finally {
+    task.dispose();
+  }
+}
+
+/** The tokenizer of a model folder, or a byte-pair one trained on the corpus; either way copied into the run. */
+async function prepareTokenizer(config: TeacherConfig, text: string, folder: string): Promise<Tokenizer> {
+  await mkdir(folder, { recursive: true });
+  if (config.tokenizer.folder !== null) await copyTokenizer(config.tokenizer.folder, folder);
+  else await writeTokenizer(folder, trainBytePairTokenizer(text, { vocabSize: config.tokenizer.vocabSize, specialTokens: [END_OF_TEXT] }));
+  return loadTokenizer(folder);
+}
