@@ -10,7 +10,7 @@ import { openWeights } from '../hub/weight-files.js';
 import type { RunContext } from '../types.js';
 import type { OptConfig } from './config.js';
 import { readJsonFile, readOptConfig, toHuggingFaceConfig } from './config.js';
-import { matchOptTensors, OPT_HEAD, OPT_TOKEN_EMBEDDING } from './opt.js';
+import { expectedOptTensors, matchOptTensors, OPT_HEAD, OPT_TOKEN_EMBEDDING } from './opt.js';
 
 /** One tensor in memory: row-major, matrices (out, in) as PyTorch stores them. */
 export interface TeacherTensor {
@@ -69,10 +69,17 @@ export async function writeTeacher(
   folder: string, weights: Pick<TeacherWeights, 'config' | 'tensors'>, provenance: ProvenanceFields,
 ): Promise<void> {
   await mkdir(folder, { recursive: true }).catch((cause: unknown) => { throw explainWriteFailure(folder, cause); });
-  const stored = [...weights.tensors].map(([name, { shape, values }]) => ({ name, shape, values }));
+  const tensors = inCanonicalOrder(weights);
+  const stored = [...tensors].map(([name, { shape, values }]) => ({ name, shape, values }));
   await writeSafetensors(join(folder, 'model.safetensors'), stored, { format: 'pt' });
   await writeTextAtomically(join(folder, 'config.json'), toJsonText(toHuggingFaceConfig(weights.config)));
-  await writeTextAtomically(join(folder, PROVENANCE_FILE), toJsonText({ ...provenance, weightsSha256: hashTensors(weights.tensors) }));
+  await writeTextAtomically(join(folder, PROVENANCE_FILE), toJsonText({ ...provenance, weightsSha256: hashTensors(tensors) }));
+}
+
+/** The tensors as a reader will meet them, whatever order they were made in: equal weights have one hash. */
+function inCanonicalOrder({ config, tensors }: Pick<TeacherWeights, 'config' | 'tensors'>): ReadonlyMap<string, TeacherTensor> {
+  const known = [...expectedOptTensors(config)].map(({ name }) => name).filter((name) => tensors.has(name));
+  return new Map([...known, ...tensors.keys()].map((name) => [name, tensors.get(name)!]));
 }
 
 /** SHA-256 over names, shapes and float32 bytes of all tensors, in their order. */

@@ -125,4 +125,11 @@ describe('teacher/weights', () => {
     await writeFile(join(damaged, 'model.safetensors'), bytes);
     expect((await rejection(loadTeacher(damaged), FormatError)).message).to.contain('the weights are not those provenance.json records');
   });
+
+  it('writes equal weights alike, whatever order they were made in', async () => {
+    const weights = await load(() => undefined);
+    const folder = join(root, 'reversed');
+    await writeTeacher(folder, { ...weights, tensors: new Map([...weights.tensors].reverse()) }, {});
+    expect((await loadTeacher(folder)).sha256).to.equal(weights.sha256);
+  });
 });
