@@ -15,8 +15,8 @@ const REPLACED = '.replaced';
  */
 export async function replaceFolder(folder: string, produce: (temporary: string) => Promise<void>): Promise<void> {
   const temporary = `${folder}.${randomBytes(4).toString('hex')}${INCOMPLETE}`;
+  await ensureFolder(temporary);
   try {
-    await mkdir(temporary, { recursive: true });
     await produce(temporary);
     await syncFolder(temporary);
     await rm(`${folder}${REPLACED}`, { recursive: true, force: true });
@@ -27,6 +27,15 @@ export async function replaceFolder(folder: string, produce: (temporary: string)
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
     await recoverFolder(folder);
+    throw explainWriteFailure(folder, error);
+  }
+}
+
+/** Creates a folder and those above it, unless they are there. @throws FormatError when the disk is full or refuses. */
+export async function ensureFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true });
+  } catch (error) {
     throw explainWriteFailure(folder, error);
   }
 }

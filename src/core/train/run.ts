@@ -2,7 +2,7 @@ import { join } from 'node:path';
 
 import * as tf from '@tensorflow/tfjs-core';
 
-import { listSteps, recoverFolder, removeLeftovers, replaceFolder } from '../checkpoint/folders.js';
+import { ensureFolder, listSteps, recoverFolder, removeLeftovers, replaceFolder } from '../checkpoint/folders.js';
 import type { TrainingState } from '../checkpoint/format.js';
 import { checkpointName } from '../checkpoint/format.js';
 import { requireSameIdentity } from '../checkpoint/identity.js';
@@ -40,6 +40,7 @@ export const checkpointsOf = (options: TrainOptions): string => join(options.run
  */
 export async function openRun(task: TrainingTask, options: TrainOptions, ctx: RunContext): Promise<TrainingRun> {
   const folder = checkpointsOf(options);
+  await ensureFolder(folder);
   await removeLeftovers(folder);
   await recoverFolder(options.modelFolder);
   const hasCheckpoints = (await listSteps(folder)).length > 0;
