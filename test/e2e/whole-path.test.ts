@@ -16,7 +16,7 @@ backend: wasm
 corpus: { kind: stories, stories: { count: 400 } }
 tokenizer: { vocabSize: 300 }
 model: { hiddenSize: 32, layers: 2, heads: 2, feedForwardSize: 64, contextLength: 32 }
-train: { steps: 120, batch: 8, context: 32, learningRate: 0.01, warmupSteps: 10, validateEvery: 60, validateWindows: 16 }
+train: { steps: 400, batch: 8, context: 32, learningRate: 0.01, warmupSteps: 10, validateEvery: 200, validateWindows: 16, checkpointEvery: 200 }
 `;
 const STUDENT = `
 run: runs/student
@@ -51,8 +51,8 @@ describe('e2e: train a teacher, distil it, measure, write', function () {
     const result = await run('train-teacher', ['train-teacher', '--config', 'teacher.yaml']);
     teacher = path.resolve(folder, result.path);
     for (const file of ['config.json', 'model.safetensors', 'tokenizer.json', 'provenance.json']) expect(existsSync(path.join(teacher, file)), file).to.equal(true);
-    expect(result.steps).to.equal(120);
-    expect(result.tokens).to.equal(120 * 8 * 32);
+    expect(result.steps).to.equal(400);
+    expect(result.tokens).to.equal(400 * 8 * 32);
   });
 
   it('distill writes a student and the files of a run', async () => {
