@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
@@ -11,7 +11,7 @@ import type { ReferenceTensor } from '../support/student-reference.js';
 interface LifCase { neuron: LifNeuron; onOff: boolean; spikes: number[]; dx: number[]; dGain: number[]; dBias: number[] }
 interface LifGroup { name: string; inputs: Record<'x' | 'gain' | 'bias' | 'dy', ReferenceTensor>; cases: LifCase[] }
 
-const { groups } = JSON.parse(await readFile(new URL('../fixtures/student-reference/lif.json', import.meta.url), 'utf8')) as { groups: LifGroup[] };
+const { groups } = JSON.parse(readFileSync(new URL('../fixtures/student-reference/lif.json', import.meta.url), 'utf8')) as { groups: LifGroup[] };
 
 const eq1: LifNeuron = { timeSteps: 4, decay: 0.9, threshold: 1, reset: 'soft', surrogate: 'atan', surrogateAlpha: 2, detachReset: true };
 

@@ -35,7 +35,7 @@ function runCase(reference: ReferenceCase): LossInputs & { total: tf.Scalar; gra
 }
 
 for (const preset of ['practical', 'paper'] as const) {
-  const cases = await referenceCases(preset);
+  const cases = referenceCases(preset);
   describeOnBackends(`distillation step, preset ${preset}, against the independent float64 implementation`, () => {
     for (const reference of cases) {
       const logits = { absolute: 2e-4, relative: 1e-4 };

@@ -1,20 +1,32 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import { prepareBackend } from '../../src/core/pipeline/prepare-backend.js';
-import { probeBackends } from '../../src/core/backend/select.js';
-import { isBackendName } from '../../src/core/backend/select.js';
+import type { BackendProbe, ComputeBackend } from '../../src/core/backend/select.js';
+import { BACKENDS, probeBackends } from '../../src/core/backend/select.js';
 
-const available = (await probeBackends()).filter(({ available: works }) => works).map(({ name }) => name).filter(isBackendName);
+/** These work everywhere; if they do not, that is a failure and not a reason to skip. */
+const REQUIRED: readonly ComputeBackend[] = ['wasm', 'cpu'];
+/** A software adapter does 0.5 GFLOP/s. */
+const SLOW_TIMEOUT_MS = 180_000;
+
+let probes: Promise<readonly BackendProbe[]> | null = null;
 
 /**
- * One body of tests per backend that works on this machine, its name in the title. A backend that is absent is left out
- * (`bispik doctor` says why), `cpu` and `wasm` never are.
+ * One body of tests per backend, its name in the title. A backend that is absent here is skipped and listed as pending
+ * (`bispik doctor` says why); `cpu` and `wasm` never are.
  */
-export function describeOnBackends(title: string, body: (backend: string) => void): void {
-  for (const name of available) {
+export function describeOnBackends(title: string, body: (backend: ComputeBackend) => void): void {
+  for (const name of BACKENDS) {
     describe(`${title} [${name}]`, function () {
-      if (name === 'webgpu') this.timeout(120_000); // a software adapter does 0.5 GFLOP/s
-      before(async () => { await prepareBackend(name); });
+      if (name === 'webgpu') this.timeout(SLOW_TIMEOUT_MS);
+      before(async function () {
+        this.timeout(SLOW_TIMEOUT_MS);
+        if (!REQUIRED.includes(name)) {
+          probes ??= probeBackends();
+          if ((await probes).find((probe) => probe.name === name)?.available !== true) this.skip();
+        }
+        await prepareBackend(name);
+      });
       afterEach(() => { tf.engine().disposeVariables(); });
       body(name);
     });

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -26,9 +26,9 @@ export interface ReferenceCase {
 }
 
 /** All cases of `practical.json` or `paper.json`. */
-export async function referenceCases(preset: 'practical' | 'paper'): Promise<ReferenceCase[]> {
+export function referenceCases(preset: 'practical' | 'paper'): ReferenceCase[] {
   const url = new URL(`../fixtures/student-reference/${preset}.json`, import.meta.url);
-  return (JSON.parse(await readFile(url, 'utf8')) as { cases: ReferenceCase[] }).cases;
+  return (JSON.parse(readFileSync(url, 'utf8')) as { cases: ReferenceCase[] }).cases;
 }
 
 export function studentConfigOfCase(reference: ReferenceCase): StudentConfig {
