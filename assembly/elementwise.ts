@@ -17,7 +17,7 @@ export function exp(x: usize, y: usize, n: i32): void {
 }
 
 /** Largest of n floats; a NaN may be passed over. */
-export function maximum(x: usize, n: i32): f32 {
+export function largestOf(x: usize, n: i32): f32 {
   let best = f32x4.splat(load<f32>(x));
   const whole = n & ~3;
   for (let i = 0; i < whole; i += 4) best = f32x4.pmax(best, v128.load(x + ((<usize>i) << 2)));
@@ -54,4 +54,35 @@ function shiftedExpRun(x: usize, y: usize, n: i32, shift: f32, divisor: f32): v1
     sum = f32x4.add(sum, v128.and(value, firstLanes(n - whole)));
   }
   return sum;
+}
+
+/** y (n) bytes = [a ≥ b], b being one float when `scalar`. */
+export function greaterEqual(a: usize, b: usize, y: usize, n: i32, scalar: bool): void {
+  const first = v128.load_splat<f32>(b);
+  const whole = n & ~15;
+  for (let i = 0; i < whole; i += 16) {
+    const at = (<usize>i) << 2;
+    const low = i16x8.narrow_i32x4_s(reached(a + at, b + at, first, scalar), reached(a + at + 16, b + at + 16, first, scalar));
+    const high = i16x8.narrow_i32x4_s(reached(a + at + 32, b + at + 32, first, scalar), reached(a + at + 48, b + at + 48, first, scalar));
+    v128.store(y + <usize>i, v128.and(i8x16.narrow_i16x8_s(low, high), i8x16.splat(1)));
+  }
+  for (let i = whole; i < n; i++) {
+    const at = (<usize>i) << 2;
+    store<u8>(y + <usize>i, <u8>(load<f32>(a + at) >= load<f32>(scalar ? b : b + at)));
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function reached(a: usize, b: usize, first: v128, scalar: bool): v128 {
+  return f32x4.ge(v128.load(a), scalar ? first : v128.load(b));
+}
+
+/** y (n) = max(a, b), b being one float when `scalar`; NaN where either is NaN. */
+export function maximum(a: usize, b: usize, y: usize, n: i32, scalar: bool): void {
+  const first = v128.load_splat<f32>(b);
+  for (let i = 0; i < n; i += 4) {
+    const at = (<usize>i) << 2;
+    storeFloats(y + at, f32x4.max(loadFloats(a + at, n - i), scalar ? first : loadFloats(b + at, n - i)), n - i);
+  }
 }

@@ -1,5 +1,5 @@
 export { gemm, gemmScratchBytes } from './gemm';
-export { exp } from './elementwise';
+export { exp, greaterEqual, maximum } from './elementwise';
 export { segmentSum, sumMiddle } from './reduce';
 export { lif, lifGrad } from './lif';
 export { spikeMatMul, spikeMatMulGradW, spikeMatMulGradWScratchBytes, spikeMatMulScratchBytes } from './spike-matmul';
@@ -8,3 +8,4 @@ export { attentionGrad, attentionGradScratchBytes } from './attention-grad';
 export { layerNorm, layerNormGrad } from './layer-norm';
 export { crossEntropy, softTarget } from './losses';
 export { adamStep } from './adam';
+export { copyRuns, gather, repeatRuns, transposeMatrices } from './layout';

@@ -1,4 +1,4 @@
-import { maximum, shiftedExp } from './elementwise';
+import { largestOf, shiftedExp } from './elementwise';
 import { logarithm } from './math';
 import { firstLanes, highDoubles, loadFloats, lowDoubles, storeFloats, sumDoubles } from './simd';
 
@@ -14,7 +14,7 @@ export function crossEntropy(logits: usize, labels: usize, loss: usize, gradient
       value = NaN;
       memory.fill(gradient, 0xff, rowBytes);
     } else {
-      const largest = maximum(logits, n);
+      const largest = largestOf(logits, n);
       const total = shiftedExp(logits, gradient, n, largest, 1);
       scale(gradient, n, <f32>(1 / total));
       const at = (<usize>label) << 2;
@@ -44,7 +44,7 @@ export function softTarget(
 ): void {
   const rowBytes = (<usize>n) << 2;
   for (let r = 0; r < rows; r++) {
-    const largestS = maximum(student, n), largestT = maximum(teacher, n);
+    const largestS = largestOf(student, n), largestT = largestOf(teacher, n);
     const totalS = shiftedExp(student, gradient, n, largestS, temperature);
     const totalT = shiftedExp(teacher, scratch, n, largestT, temperature);
     const shift = largestT - largestS;

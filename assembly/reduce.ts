@@ -1,15 +1,15 @@
 import { highDoubles, loadFloats, lowDoubles, storeFloats, sumDoubles } from './simd';
 
-/** y (outer, inner) = sum over the middle axis of x (outer, count, inner), accumulated in float64. */
-export function sumMiddle(x: usize, y: usize, outer: i32, count: i32, inner: i32): void {
+/** y (outer, inner) = sum over the middle axis of x (outer, count, inner), accumulated in float64 and divided by `divisor`. */
+export function sumMiddle(x: usize, y: usize, outer: i32, count: i32, inner: i32, divisor: f64): void {
   const row = (<usize>inner) << 2;
   for (let o = 0; o < outer; o++) {
     if (inner == 1) {
-      store<f32>(y, <f32>sumContiguous(x, count));
+      store<f32>(y, <f32>(sumContiguous(x, count) / divisor));
     } else {
       let i = 0;
-      for (; i + 16 <= inner; i += 16) sumColumns16(x + ((<usize>i) << 2), y + ((<usize>i) << 2), count, row);
-      for (; i < inner; i += 4) sumColumns4(x + ((<usize>i) << 2), y + ((<usize>i) << 2), count, row, inner - i);
+      for (; i + 16 <= inner; i += 16) sumColumns16(x + ((<usize>i) << 2), y + ((<usize>i) << 2), count, row, divisor);
+      for (; i < inner; i += 4) sumColumns4(x + ((<usize>i) << 2), y + ((<usize>i) << 2), count, row, inner - i, divisor);
     }
     x += <usize>count * row;
     y += row;
@@ -26,7 +26,8 @@ function sumContiguous(x: usize, n: i32): f64 {
   return sumDoubles(f64x2.add(low, high));
 }
 
-function sumColumns16(x: usize, y: usize, count: i32, stride: usize): void {
+function sumColumns16(x: usize, y: usize, count: i32, stride: usize, divisor: f64): void {
+  const divisors = f64x2.splat(divisor);
   let s0 = f64x2.splat(0), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
   for (let i = 0; i < count; i++) {
     const a = v128.load(x), b = v128.load(x, 16), c = v128.load(x, 32), d = v128.load(x, 48);
@@ -36,11 +37,12 @@ function sumColumns16(x: usize, y: usize, count: i32, stride: usize): void {
     s6 = f64x2.add(s6, lowDoubles(d)); s7 = f64x2.add(s7, highDoubles(d));
     x += stride;
   }
-  v128.store(y, toFloats(s0, s1)); v128.store(y, toFloats(s2, s3), 16);
-  v128.store(y, toFloats(s4, s5), 32); v128.store(y, toFloats(s6, s7), 48);
+  v128.store(y, toFloats(s0, s1, divisors)); v128.store(y, toFloats(s2, s3, divisors), 16);
+  v128.store(y, toFloats(s4, s5, divisors), 32); v128.store(y, toFloats(s6, s7, divisors), 48);
 }
 
-function sumColumns4(x: usize, y: usize, count: i32, stride: usize, lanes: i32): void {
+function sumColumns4(x: usize, y: usize, count: i32, stride: usize, lanes: i32, divisor: f64): void {
+  const divisors = f64x2.splat(divisor);
   let low = f64x2.splat(0), high = f64x2.splat(0);
   for (let i = 0; i < count; i++) {
     const v = loadFloats(x, lanes);
@@ -48,13 +50,15 @@ function sumColumns4(x: usize, y: usize, count: i32, stride: usize, lanes: i32):
     high = f64x2.add(high, highDoubles(v));
     x += stride;
   }
-  storeFloats(y, toFloats(low, high), lanes);
+  storeFloats(y, toFloats(low, high, divisors), lanes);
 }
 
 // @ts-ignore: decorator
 @inline
-function toFloats(low: v128, high: v128): v128 {
-  return i8x16.shuffle(f32x4.demote_f64x2_zero(low), f32x4.demote_f64x2_zero(high), 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
+function toFloats(low: v128, high: v128, divisors: v128): v128 {
+  const first = f32x4.demote_f64x2_zero(f64x2.div(low, divisors));
+  const second = f32x4.demote_f64x2_zero(f64x2.div(high, divisors));
+  return i8x16.shuffle(first, second, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
 }
 
 /** y (segments, inner) = sum of the rows of x (rows, inner) by segment, in row order; ids outside 0 … segments − 1 are dropped. */

@@ -1,21 +1,43 @@
-import type { KernelConfig } from '@tensorflow/tfjs-core';
+import type { KernelConfig, KernelFunc, TensorInfo } from '@tensorflow/tfjs-core';
 
 import type { KernelHeap } from './heap.js';
 import { inputOf, sizeOf, standardKernel } from './heap.js';
 
-/** `Exp` of float32 with a relative error below 2.5e-7. (The standard softmax is fast and stays.) */
+/**
+ * `Exp` with a relative error below 2.5e-7, and `GreaterEqual` and `Maximum` of tensors of one shape or with a scalar, all of
+ * float32. (The standard softmax is fast and stays.)
+ */
 export function elementwiseKernels(heap: KernelHeap): KernelConfig[] {
-  const standardExp = standardKernel('Exp');
   return [
-    {
-      kernelName: 'Exp', backendName: 'wasm',
-      kernelFunc: (call) => {
-        const x = inputOf(call.inputs, 'x');
-        if (x.dtype !== 'float32') return standardExp(call);
-        const out = heap.output(x.shape);
-        heap.call.exp(heap.address(x), heap.address(out), sizeOf(x.shape));
-        return out;
-      },
-    },
+    { kernelName: 'Exp', backendName: 'wasm', kernelFunc: exp(heap, standardKernel('Exp')) },
+    { kernelName: 'GreaterEqual', backendName: 'wasm', kernelFunc: pairwise(heap, 'GreaterEqual') },
+    { kernelName: 'Maximum', backendName: 'wasm', kernelFunc: pairwise(heap, 'Maximum') },
   ];
+}
+
+function exp(heap: KernelHeap, standard: KernelFunc): KernelFunc {
+  return (call) => {
+    const x = inputOf(call.inputs, 'x');
+    if (x.dtype !== 'float32') return standard(call);
+    const out = heap.output(x.shape);
+    heap.call.exp(heap.address(x), heap.address(out), sizeOf(x.shape));
+    return out;
+  };
+}
+
+function pairwise(heap: KernelHeap, name: 'GreaterEqual' | 'Maximum'): KernelFunc {
+  const standard = standardKernel(name);
+  return (call) => {
+    const [a, b] = [inputOf(call.inputs, 'a'), inputOf(call.inputs, 'b')];
+    const scalar = sizeOf(b.shape) === 1 && b.shape.length <= a.shape.length;
+    if (a.dtype !== 'float32' || b.dtype !== 'float32' || !(scalar || sameShape(a, b))) return standard(call);
+    const out = heap.output(a.shape, name === 'Maximum' ? 'float32' : 'bool');
+    const kernel = name === 'Maximum' ? heap.call.maximum : heap.call.greaterEqual;
+    kernel(...[a, b, out].map(heap.address), sizeOf(a.shape), Number(scalar));
+    return out;
+  };
+}
+
+function sameShape(a: TensorInfo, b: TensorInfo): boolean {
+  return a.shape.length === b.shape.length && a.shape.every((extent, i) => extent === b.shape[i]);
 }

@@ -9,6 +9,7 @@ export const KERNEL_EXPORTS = [
   'spikeMatMul', 'spikeMatMulScratchBytes', 'spikeMatMulGradW', 'spikeMatMulGradWScratchBytes',
   'attention', 'attentionScratchBytes', 'attentionGrad', 'attentionGradScratchBytes',
   'layerNorm', 'layerNormGrad', 'crossEntropy', 'softTarget', 'adamStep',
+  'maximum', 'copyRuns', 'gather', 'greaterEqual', 'repeatRuns', 'transposeMatrices',
 ] as const;
 export type KernelExport = (typeof KERNEL_EXPORTS)[number];
 export type KernelExports = Readonly<Record<KernelExport, (...values: number[]) => number>>;
@@ -22,6 +23,7 @@ export interface WasmBackend {
   };
   readonly dataIdMap: { get(dataId: object): { readonly memoryOffset: number } };
   makeOutput(shape: readonly number[], dtype: DataType): TensorInfo;
+  disposeData(dataId: object): boolean;
 }
 
 /** Tensors seen from the kernels: as addresses in the memory both modules share. */
@@ -29,7 +31,9 @@ export interface KernelHeap {
   readonly call: KernelExports;
   address(tensor: TensorInfo): number;
   /** A new tensor with undefined contents, owned by the caller of the kernel. */
-  output(shape: readonly number[]): TensorInfo;
+  output(shape: readonly number[], dtype?: 'float32' | 'bool'): TensorInfo;
+  /** Frees a tensor that a kernel made on the way. */
+  release(tensor: TensorInfo): void;
   /** Lends `bytes` of memory for the duration of `use`. @throws BackendError when there is not enough. */
   withScratch(bytes: number, use: (address: number) => void): void;
 }
@@ -57,7 +61,8 @@ export async function openKernelHeap(backend: WasmBackend, binary: Uint8Array): 
   return {
     call,
     address: (tensor) => backend.dataIdMap.get(tensor.dataId).memoryOffset,
-    output: (shape) => backend.makeOutput(shape, 'float32'),
+    output: (shape, dtype = 'float32') => backend.makeOutput(shape, dtype),
+    release: (tensor) => { backend.disposeData(tensor.dataId); },
     withScratch: (bytes, use) => {
       const address = backend.wasm._malloc(bytes) >>> 0;
       if (address === 0 && bytes > 0) {

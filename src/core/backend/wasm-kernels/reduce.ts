@@ -4,11 +4,11 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { KernelHeap } from './heap.js';
 import { inputOf, sizeOf, standardKernel } from './heap.js';
 
-/** `Sum` over adjacent axes of a float32 tensor, and `UnsortedSegmentSum`, which the standard backend lacks. */
+/** `Sum` and `Mean` over adjacent axes of a float32 tensor, and `UnsortedSegmentSum`, which the standard backend lacks. */
 export function reduceKernels(heap: KernelHeap): KernelConfig[] {
-  const standardSum = standardKernel('Sum');
   return [
-    { kernelName: 'Sum', backendName: 'wasm', kernelFunc: sumOver(heap, standardSum) },
+    { kernelName: 'Sum', backendName: 'wasm', kernelFunc: reduction(heap, standardKernel('Sum'), () => 1) },
+    { kernelName: 'Mean', backendName: 'wasm', kernelFunc: reduction(heap, standardKernel('Mean'), (count) => count) },
     {
       kernelName: 'UnsortedSegmentSum', backendName: 'wasm',
       kernelFunc: ({ inputs, attrs }) => segmentSum(heap, [inputOf(inputs, 'x'), inputOf(inputs, 'segmentIds')], Number(attrs?.['numSegments'])),
@@ -16,16 +16,17 @@ export function reduceKernels(heap: KernelHeap): KernelConfig[] {
   ];
 }
 
-function sumOver(heap: KernelHeap, standardSum: KernelFunc): KernelFunc {
+function reduction(heap: KernelHeap, standard: KernelFunc, divisorOf: (count: number) => number): KernelFunc {
   return (call) => {
     const x = inputOf(call.inputs, 'x');
     const axes = [...tf.util.parseAxisParam((call.attrs?.['axis'] ?? null) as number | number[], x.shape)].sort((p, q) => p - q);
     const [first = 0, last = -1] = [axes[0], axes.at(-1)];
-    if (x.dtype !== 'float32' || axes.length === 0 || last - first !== axes.length - 1) return standardSum(call);
+    if (x.dtype !== 'float32' || axes.length === 0 || last - first !== axes.length - 1) return standard(call);
     const [outer, count, inner] = [x.shape.slice(0, first), x.shape.slice(first, last + 1), x.shape.slice(last + 1)];
     const kept = call.attrs?.['keepDims'] === true ? count.map(() => 1) : [];
     const out = heap.output([...outer, ...kept, ...inner]);
-    heap.call.sumMiddle(heap.address(x), heap.address(out), sizeOf(outer), sizeOf(count), sizeOf(inner));
+    const sizes = [sizeOf(outer), sizeOf(count), sizeOf(inner)];
+    heap.call.sumMiddle(heap.address(x), heap.address(out), ...sizes, divisorOf(sizeOf(count)));
     return out;
   };
 }

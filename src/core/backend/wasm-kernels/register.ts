@@ -5,6 +5,7 @@ import { adamKernels } from './adam.js';
 import { attentionKernels } from './attention.js';
 import { elementwiseKernels } from './elementwise.js';
 import type { KernelHeap } from './heap.js';
+import { layoutKernels } from './layout.js';
 import { layerNormKernels } from './layer-norm.js';
 import { lifKernels } from './lif.js';
 import { lossKernels } from './losses.js';
@@ -13,7 +14,8 @@ import { reduceKernels } from './reduce.js';
 import { spikeMatMulKernels } from './spike-matmul.js';
 
 const GROUPS = [
-  matMulKernels, reduceKernels, elementwiseKernels, lifKernels, spikeMatMulKernels, attentionKernels, layerNormKernels, lossKernels, adamKernels,
+  matMulKernels, reduceKernels, elementwiseKernels, layoutKernels, lifKernels, spikeMatMulKernels, attentionKernels,
+  layerNormKernels, lossKernels, adamKernels,
 ];
 
 /** Registers every kernel of ours for the wasm backend, in place of the standard one where there is one. */

@@ -32,7 +32,7 @@ export function spikeMatMulKernels(heap: KernelHeap): KernelConfig[] {
         heap.withScratch(heap.call.spikeMatMulGradWScratchBytes(width), (scratch) => {
           heap.call.spikeMatMulGradW(...[s, dy, dw].map(heap.address), rows, width, outputs, scratch);
         });
-        heap.call.sumMiddle(heap.address(dy), heap.address(db), 1, rows, outputs);
+        heap.call.sumMiddle(heap.address(dy), heap.address(db), 1, rows, outputs, 1);
         return [dw, db];
       },
     },

@@ -15,6 +15,9 @@ describe('wasm kernels: sums', () => {
       expect(tf.sum(x, [0, 1]).arraySync()).to.deep.equal([36, 42]);
       expect(tf.sum(x, -1, true).arraySync()).to.deep.equal([[[3], [7], [11]], [[15], [19], [23]]]);
       expect(tf.sum(x).arraySync()).to.equal(78);
+      expect(tf.mean(x, 0).arraySync()).to.deep.equal([[4, 5], [6, 7], [8, 9]]);
+      expect(tf.mean(x, [1, 2]).arraySync()).to.deep.equal([3.5, 9.5]);
+      expect(tf.mean(x).arraySync()).to.equal(6.5);
       expect(tf.sum(x, [0, 2]).arraySync(), 'axes apart: the standard kernel').to.deep.equal([18, 26, 34]);
     });
   });
