@@ -52,7 +52,7 @@ export function createTinyTask(changes: TinyTaskChanges = {}): TrainingTask {
       return changes.spoil?.(losses, ++pass) ?? losses;
     },
     validNll: async (windows) => {
-      const nll = tf.tidy(() => tf.mean(tf.concat(windows.map((window) => rowLosses(window).nll))));
+      const nll = tf.tidy(() => tf.mean(rowLosses(Int32Array.from(windows.flatMap((window) => [...window]))).nll));
       const [value] = await nll.data();
       nll.dispose();
       return value as number;

@@ -23,6 +23,7 @@ import type { Teacher } from '../teacher/parameters.js';
 import { loadTeacher } from '../teacher/weights.js';
 import { loadTokenizer } from '../tokenizer/load.js';
 import { requireLearned } from '../train/report.js';
+import { holdsCheckpoints, requireUnusedFolder } from '../train/run.js';
 import type { TrainingTask } from '../train/task.js';
 import { trainModel } from '../train/trainer.js';
 import type { RunContext } from '../types.js';
@@ -60,6 +61,7 @@ const STREAM = { start: 1, batches: 2, calibration: 3 } as const;
 export async function distill(request: { readonly config: DistillConfig } | { readonly resume: string }, ctx: RunContext): Promise<DistillReport> {
   const isResumed = 'resume' in request;
   const config = isResumed ? await readRunConfig(request.resume) : request.config;
+  if (!isResumed) await requireUnusedFolder(config.run, `bispik distill --resume ${config.run}`);
   const folder = teacherFolder(config.teacher);
   const weights = await loadTeacher(folder);
   checkAgainstTeacher(config, weights.config);
@@ -72,7 +74,7 @@ export async function distill(request: { readonly config: DistillConfig } | { re
   const provenance = await runProvenance(backend, config.seed);
   const hashes = { teacherSha256: weights.sha256, corpusSha256: corpus.sha256, tokenizerSha256: tokenizer.hash };
   const setting = { config, teacher, folder, corpus, provenance, hashes, ctx };
-  const task = await createTask(setting, isResumed && await hasCheckpoints(config.run));
+  const task = await createTask(setting, isResumed && await holdsCheckpoints(config.run));
   try {
     return await run(task, setting, isResumed);
   } finally {
@@ -98,10 +100,6 @@ async function readRunConfig(folder: string): Promise<DistillConfig> {
     throw new UsageError(`${folder} is no run: ${RESOLVED_CONFIG} not found`, { cause, suggestions: ['bispik distill --config configs/distill/stories.yaml'] });
   });
   return { ...(await loadDistillConfig({ file })), run: folder };
-}
-
-function hasCheckpoints(run: string): Promise<boolean> {
-  return access(join(run, 'checkpoints')).then(() => true, () => false);
 }
 
 /** The task with its initial weights; a resumed run gets empty ones, since its checkpoint brings them. */

@@ -8,6 +8,7 @@ import { configToYaml } from '../config/load.js';
 import type { DistillConfig, TeacherConfig } from '../config/schema.js';
 import { packageRoot } from '../config/shipped.js';
 import { explainWriteFailure, writeTextAtomically } from '../hub/atomic-write.js';
+import { holdsCheckpoints } from '../train/run.js';
 
 /** Name of the resolved configuration in a run folder. */
 export const RESOLVED_CONFIG = 'config.resolved.yaml';
@@ -31,9 +32,10 @@ export async function runProvenance(backend: BackendChoice, seed: number): Promi
   };
 }
 
-/** Creates a run folder with its resolved configuration; an existing one keeps its own. @throws FormatError when it cannot be written. */
+/** Creates a run folder with its resolved configuration; one that holds checkpoints keeps its own. @throws FormatError when it cannot be written. */
 export async function createRunFolder(config: DistillConfig | TeacherConfig): Promise<void> {
   await mkdir(config.run, { recursive: true }).catch((cause: unknown) => { throw explainWriteFailure(config.run, cause); });
+  if (await holdsCheckpoints(config.run)) return;
   await writeTextAtomically(join(config.run, RESOLVED_CONFIG), configToYaml(config));
 }
 

@@ -31,7 +31,20 @@ export interface TrainingRun {
 }
 
 /** Folder of a run's checkpoints. */
-export const checkpointsOf = (options: TrainOptions): string => join(options.runFolder, 'checkpoints');
+export const checkpointsOf = (options: Pick<TrainOptions, 'runFolder'>): string => join(options.runFolder, 'checkpoints');
+
+/** True when a run folder has a finished checkpoint, i.e. resuming it brings its weights. */
+export async function holdsCheckpoints(runFolder: string): Promise<boolean> {
+  return (await listSteps(checkpointsOf({ runFolder }))).length > 0;
+}
+
+/** Checks that a new run may use a folder; cheap, so that a command can ask before it loads anything. @throws ConfigError when it holds a run. */
+export async function requireUnusedFolder(runFolder: string, resumeCommand: string): Promise<void> {
+  if (!(await holdsCheckpoints(runFolder))) return;
+  throw new ConfigError(`${runFolder} already holds a run`, {
+    suggestions: [`continue it: ${resumeCommand}`, 'or choose another folder: --set run=DIR'],
+  });
+}
 
 /**
  * Starts a run, or continues it from its newest whole checkpoint: weights, moments, counters and the place in the data.
@@ -43,12 +56,8 @@ export async function openRun(task: TrainingTask, options: TrainOptions, ctx: Ru
   await ensureFolder(folder);
   await removeLeftovers(folder);
   await recoverFolder(options.modelFolder);
-  const hasCheckpoints = (await listSteps(folder)).length > 0;
-  if (hasCheckpoints && !options.isResumed) {
-    throw new ConfigError(`${options.runFolder} already holds a run`, {
-      suggestions: [`continue it: ${options.resumeCommand}`, 'or choose another folder: --set run=DIR'],
-    });
-  }
+  const hasCheckpoints = await holdsCheckpoints(options.runFolder);
+  if (!options.isResumed) await requireUnusedFolder(options.runFolder, options.resumeCommand);
   if (options.isResumed && !hasCheckpoints) ctx.reporter.notice(`${folder}: no checkpoint yet; starting from the beginning`);
   const start = hasCheckpoints ? await restore(task, options, ctx) : { state: firstState(options), adam: initAdam(task.parameters), savedStep: null };
   const metrics = await openMetrics(join(options.runFolder, 'metrics.jsonl'), start.state.step);

@@ -58,7 +58,7 @@ const settingsOf = (changes: Partial<TrainSettings>): Pick<TrainOptions, 'settin
 describeOnBackends('train/trainer', () => {
   it('a run stopped by Ctrl-C and resumed ends with the same bits as one never interrupted', () => withTempFolder(async (root) => {
     const [whole, parted] = [path.join(root, 'whole'), path.join(root, 'parted')];
-    const changes = settingsOf({ accumulate: 2, gradientNormsEvery: 4, weightDecay: 0.1 });
+    const changes = settingsOf({ accumulate: 2, gradientNormsEvery: 8, weightDecay: 0.1 });
     const expected = await train(tinyOptions(whole, changes));
     const interrupted = await rejection(train(tinyOptions(parted, changes), listen(3)), Interrupted);
     expect(interrupted.exitCode).to.equal(130);
