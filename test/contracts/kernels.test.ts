@@ -1,0 +1,126 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { expect } from 'chai';
+import fc from 'fast-check';
+
+import { layerNorm } from '../../src/core/ops/layer-norm.js';
+import type { LifNeuron, SpikeTensor } from '../../src/core/ops/lif.js';
+import { lif } from '../../src/core/ops/lif.js';
+import { crossEntropy, softTargetDivergence } from '../../src/core/ops/logit-losses.js';
+import { spikeLinear } from '../../src/core/ops/spike-linear.js';
+import { spikingAttention } from '../../src/core/ops/spiking-attention.js';
+import { prepareBackend } from '../../src/core/pipeline/prepare-backend.js';
+import { numbers, relativeDifference } from '../support/kernel-cases.js';
+
+/** The event-driven kernels and the composed forms of the same operations must agree, forward and backward, on any shape. */
+
+type Inputs = readonly { readonly values: Float32Array; readonly shape: readonly number[] }[];
+type Operation = (...tensors: tf.Tensor[]) => tf.Tensor;
+
+/** Value of an operation and the gradients of Σ weights·value with respect to every input. */
+function evaluate(operation: Operation, inputs: Inputs): Float32Array[] {
+  return tf.tidy(() => {
+    const tensors = inputs.map(({ values, shape }) => tf.tensor(values, [...shape]));
+    const weigh = (...xs: tf.Tensor[]): tf.Tensor => {
+      const y = operation(...xs);
+      return tf.sum(tf.mul(y, tf.tensor(numbers(y.size).floats(y.size), y.shape)));
+    };
+    return [operation(...tensors), ...tf.grads(weigh)(tensors)].map((x) => x.dataSync<'float32'>());
+  });
+}
+
+async function expectAgreement(operation: Operation, inputs: Inputs): Promise<void> {
+  await prepareBackend('cpu');
+  const composed = evaluate(operation, inputs);
+  await prepareBackend('wasm');
+  const kernels = evaluate(operation, inputs);
+  composed.forEach((expected, i) => {
+    const difference = relativeDifference(kernels[i] ?? [], expected);
+    expect(difference, i === 0 ? 'value' : `gradient of input ${i - 1}`).to.be.below(2e-5);
+  });
+}
+
+const size = (max: number) => fc.integer({ min: 1, max });
+const neurons: fc.Arbitrary<LifNeuron> = fc.record({
+  timeSteps: size(4), decay: fc.constantFrom(0.9, 0.5), threshold: fc.constantFrom(1, 0.7),
+  reset: fc.constantFrom('soft', 'soft-leaked', 'hard'), surrogate: fc.constantFrom('atan', 'sigmoid', 'triangle'),
+  surrogateAlpha: fc.constantFrom(1, 2, 4), detachReset: fc.boolean(),
+});
+const RUNS = { numRuns: 12, seed: 20260801 };
+
+/** Currents on a coarse grid, so that no membrane lies within rounding of the threshold. */
+const grid = (values: Float32Array): Float32Array => values.map((v) => Math.round(v * 8) / 8 + 0.013);
+
+describe('contract: wasm kernels and composed operations agree', function () {
+  this.timeout(60_000);
+
+  it('LIF neurons', () => fc.assert(fc.asyncProperty(
+    fc.record({ neuron: neurons, rows: size(5), channels: size(11), onOff: fc.boolean(), constant: fc.boolean() }),
+    async ({ neuron, rows, channels, onOff, constant }) => {
+    const random = numbers(rows * 100 + channels);
+    const steps = constant ? 1 : neuron.timeSteps;
+    const width = onOff ? 2 * channels : channels;
+    await expectAgreement((x, gain, bias) => lif({ x: x as tf.Tensor3D, gain: gain as tf.Tensor1D, bias: bias as tf.Tensor1D, onOff }, neuron), [
+      { values: grid(random.floats(steps * rows * channels, 2)), shape: [steps, rows, channels] },
+      { values: new Float32Array(width).fill(1), shape: [width] }, { values: new Float32Array(width), shape: [width] },
+    ]);
+  }), RUNS));
+
+  it('products with spikes', () => fc.assert(fc.asyncProperty(
+    fc.record({ steps: size(3), rows: size(40), inputs: size(70), outputs: size(70) }),
+    async ({ steps, rows, inputs, outputs }) => {
+    const random = numbers(rows * 100 + inputs);
+    await expectAgreement((s, w, b) => spikeLinear(s as SpikeTensor<tf.Rank.R3>, w as tf.Tensor2D, b as tf.Tensor1D), [
+      { values: random.spikes(steps * rows * inputs, 0.15), shape: [steps, rows, inputs] },
+      { values: random.floats(inputs * outputs), shape: [inputs, outputs] }, { values: random.floats(outputs), shape: [outputs] },
+    ]);
+  }), RUNS));
+
+  it('spiking attention: values and mean map', () => fc.assert(fc.asyncProperty(
+    fc.record({ neuron: neurons, batch: size(2), length: size(11), heads: size(3), width: size(9) }),
+    async ({ neuron, batch, length, heads, width }) => {
+    const random = numbers(length * 100 + width);
+    const inputs = [
+      { values: random.spikes(neuron.timeSteps * batch * length * 3 * heads * width, 0.4), shape: [neuron.timeSteps, batch, length, 3 * heads * width] },
+      { values: new Float32Array(heads).fill(0.5), shape: [heads] },
+      { values: grid(random.floats(heads * (length + 2))), shape: [heads, length + 2] },
+    ];
+    for (const part of ['values', 'meanMap'] as const) {
+      await expectAgreement((qkv, gain, distanceBias) => spikingAttention({
+        qkv: qkv as SpikeTensor<tf.Rank.R4>, gain: gain as tf.Tensor1D, distanceBias: distanceBias as tf.Tensor2D, heads,
+      }, neuron)[part], inputs);
+    }
+  }), RUNS));
+
+  it('layer norm', () => fc.assert(fc.asyncProperty(size(9), fc.integer({ min: 4, max: 40 }), async (rows, width) => {
+    const random = numbers(rows * 100 + width);
+    await expectAgreement((x, weight, bias) => layerNorm(x, { weight: weight as tf.Tensor1D, bias: bias as tf.Tensor1D, epsilon: 1e-5 }), [
+      { values: random.floats(rows * width), shape: [rows, width] }, { values: random.floats(width), shape: [width] }, { values: random.floats(width), shape: [width] },
+    ]);
+  }), RUNS));
+
+  it('losses of logits', () => fc.assert(fc.asyncProperty(size(9), fc.integer({ min: 2, max: 70 }), async (rows, vocabulary) => {
+    const random = numbers(rows * 100 + vocabulary);
+    const logits = { values: random.floats(rows * vocabulary, 8), shape: [rows, vocabulary] };
+    const teacher = random.floats(rows * vocabulary, 8);
+    const labels = Int32Array.from({ length: rows }, () => random.below(vocabulary + 1) - 1);
+    await expectAgreement((x) => crossEntropy(x as tf.Tensor2D, tf.tensor1d(labels, 'int32')), [logits]);
+    await expectAgreement((x) => softTargetDivergence(x as tf.Tensor2D, tf.tensor2d(teacher, [rows, vocabulary]), 2), [logits]);
+  }), RUNS));
+
+  it('no tensor and no memory is left behind by hundreds of calls', async () => {
+    await prepareBackend('wasm');
+    const random = numbers(1);
+    const neuron: LifNeuron = { timeSteps: 2, decay: 0.9, threshold: 1, reset: 'soft', surrogate: 'atan', surrogateAlpha: 2, detachReset: true };
+    const inputs = [{ values: random.spikes(2 * 2 * 33 * 48, 0.2), shape: [2, 2, 33, 48] }, { values: random.floats(2), shape: [2] }, { values: random.floats(80), shape: [2, 40] }];
+    const step = (): void => {
+      evaluate((qkv, gain, bias) => spikingAttention({ qkv: qkv as SpikeTensor<tf.Rank.R4>, gain: gain as tf.Tensor1D, distanceBias: bias as tf.Tensor2D, heads: 2 }, neuron).values, inputs);
+      evaluate((s, w) => tf.matMul(s as tf.Tensor2D, w as tf.Tensor2D, true, true), [{ values: random.floats(70 * 9), shape: [70, 9] }, { values: random.floats(33 * 70), shape: [33, 70] }]);
+    };
+    const heapBytes = (): number => (tf.backend() as unknown as { wasm: { HEAPU8: Uint8Array } }).wasm.HEAPU8.byteLength;
+    for (let i = 0; i < 20; i++) step();
+    const [tensors, bytes] = [tf.memory().numTensors, heapBytes()];
+    for (let i = 0; i < 100; i++) step();
+    expect(tf.memory().numTensors).to.equal(tensors);
+    expect(heapBytes()).to.equal(bytes);
+  });
+});
