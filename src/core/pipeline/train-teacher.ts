@@ -16,6 +16,7 @@ import { loadTokenizer } from '../tokenizer/load.js';
 import { trainBytePairTokenizer } from '../tokenizer/train-bpe.js';
 import { writeTokenizer } from '../tokenizer/write.js';
 import { requireLearned } from '../train/report.js';
+import { holdsCheckpoints } from '../train/run.js';
 import { trainModel } from '../train/trainer.js';
 import type { RunContext } from '../types.js';
 import { prepareCorpus } from './corpus.js';
@@ -70,7 +71,7 @@ export async function trainTeacher(config: TeacherConfig, ctx: RunContext): Prom
     const report = await trainModel(task, {
       runFolder: config.run, modelFolder: path, settings: config.train,
       batches: createBatches(corpus.train, { batch: config.train.batch, context: config.train.context, seed: deriveSeed(config.seed, STREAM.batches) }),
-      validWindows: corpus.windows, unigramNll, identity: runIdentity(config, hashes), isResumed: true,
+      validWindows: corpus.windows, unigramNll, identity: runIdentity(config, hashes), isResumed: await holdsCheckpoints(config.run),
       resumeCommand: 'the same train-teacher command again', phase: 'train teacher',
     }, ctx);
     requireLearned(report, { unigramNll, modelFolder: path });

@@ -54,6 +54,7 @@ async function advance(training: Training): Promise<void> {
   const isEnd = number === settings.steps;
   const isDue = (every: number): boolean => every > 0 && number % every === 0;
   const nll = isEnd || isDue(settings.validateEvery) ? await validate(run) : null;
+  showProgress(run, report, training.pace);
   if (nll !== null || isDue(settings.logEvery) || isDue(settings.gradientNormsEvery)) {
     await log(training, report, nll);
     watch.look(number, report.rates);
@@ -91,7 +92,6 @@ async function step({ run, pace }: Training): Promise<StepReport> {
   pace.tokens += tokens;
   pace.trainingMs += performance.now() - startMs;
   if (report.isSkipped) noteSkipped(run, report);
-  showProgress(run, report, pace);
   return report;
 }
 
