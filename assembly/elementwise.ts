@@ -58,24 +58,37 @@ function shiftedExpRun(x: usize, y: usize, n: i32, shift: f32, divisor: f32): v1
 
 /** y (n) bytes = [a ≥ b], b being one float when `scalar`. */
 export function greaterEqual(a: usize, b: usize, y: usize, n: i32, scalar: bool): void {
+  compare(a, b, y, n, scalar, false);
+}
+
+/** y (n) bytes = [a < b], b being one float when `scalar`. */
+export function less(a: usize, b: usize, y: usize, n: i32, scalar: bool): void {
+  compare(a, b, y, n, scalar, true);
+}
+
+// @ts-ignore: decorator
+@inline
+function compare(a: usize, b: usize, y: usize, n: i32, scalar: bool, isLess: bool): void {
   const first = v128.load_splat<f32>(b);
   const whole = n & ~15;
   for (let i = 0; i < whole; i += 16) {
     const at = (<usize>i) << 2;
-    const low = i16x8.narrow_i32x4_s(reached(a + at, b + at, first, scalar), reached(a + at + 16, b + at + 16, first, scalar));
-    const high = i16x8.narrow_i32x4_s(reached(a + at + 32, b + at + 32, first, scalar), reached(a + at + 48, b + at + 48, first, scalar));
+    const low = i16x8.narrow_i32x4_s(holds(a + at, b + at, first, scalar, isLess), holds(a + at + 16, b + at + 16, first, scalar, isLess));
+    const high = i16x8.narrow_i32x4_s(holds(a + at + 32, b + at + 32, first, scalar, isLess), holds(a + at + 48, b + at + 48, first, scalar, isLess));
     v128.store(y + <usize>i, v128.and(i8x16.narrow_i16x8_s(low, high), i8x16.splat(1)));
   }
   for (let i = whole; i < n; i++) {
     const at = (<usize>i) << 2;
-    store<u8>(y + <usize>i, <u8>(load<f32>(a + at) >= load<f32>(scalar ? b : b + at)));
+    const left = load<f32>(a + at), right = load<f32>(scalar ? b : b + at);
+    store<u8>(y + <usize>i, <u8>(isLess ? left < right : left >= right));
   }
 }
 
 // @ts-ignore: decorator
 @inline
-function reached(a: usize, b: usize, first: v128, scalar: bool): v128 {
-  return f32x4.ge(v128.load(a), scalar ? first : v128.load(b));
+function holds(a: usize, b: usize, first: v128, scalar: bool, isLess: bool): v128 {
+  const left = v128.load(a), right = scalar ? first : v128.load(b);
+  return isLess ? f32x4.lt(left, right) : f32x4.ge(left, right);
 }
 
 /** y (n) = max(a, b), b being one float when `scalar`; NaN where either is NaN. */

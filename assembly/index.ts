@@ -1,5 +1,5 @@
 export { gemm, gemmScratchBytes } from './gemm';
-export { exp, greaterEqual, maximum } from './elementwise';
+export { exp, greaterEqual, less, maximum } from './elementwise';
 export { segmentSum, sumMiddle } from './reduce';
 export { lif, lifGrad } from './lif';
 export { spikeMatMul, spikeMatMulGradW, spikeMatMulGradWScratchBytes, spikeMatMulScratchBytes } from './spike-matmul';

@@ -4,13 +4,14 @@ import type { KernelHeap } from './heap.js';
 import { inputOf, sizeOf, standardKernel } from './heap.js';
 
 /**
- * `Exp` with a relative error below 2.5e-7, and `GreaterEqual` and `Maximum` of tensors of one shape or with a scalar, all of
+ * `Exp` with a relative error below 2.5e-7, and `GreaterEqual`, `Less` and `Maximum` of tensors of one shape or with a scalar, all of
  * float32. (The standard softmax is fast and stays.)
  */
 export function elementwiseKernels(heap: KernelHeap): KernelConfig[] {
   return [
     { kernelName: 'Exp', backendName: 'wasm', kernelFunc: exp(heap, standardKernel('Exp')) },
     { kernelName: 'GreaterEqual', backendName: 'wasm', kernelFunc: pairwise(heap, 'GreaterEqual') },
+    { kernelName: 'Less', backendName: 'wasm', kernelFunc: pairwise(heap, 'Less') },
     { kernelName: 'Maximum', backendName: 'wasm', kernelFunc: pairwise(heap, 'Maximum') },
   ];
 }
@@ -25,14 +26,14 @@ function exp(heap: KernelHeap, standard: KernelFunc): KernelFunc {
   };
 }
 
-function pairwise(heap: KernelHeap, name: 'GreaterEqual' | 'Maximum'): KernelFunc {
+function pairwise(heap: KernelHeap, name: 'GreaterEqual' | 'Less' | 'Maximum'): KernelFunc {
   const standard = standardKernel(name);
+  const kernel = { GreaterEqual: heap.call.greaterEqual, Less: heap.call.less, Maximum: heap.call.maximum }[name];
   return (call) => {
     const [a, b] = [inputOf(call.inputs, 'a'), inputOf(call.inputs, 'b')];
     const scalar = sizeOf(b.shape) === 1 && b.shape.length <= a.shape.length;
     if (a.dtype !== 'float32' || b.dtype !== 'float32' || !(scalar || sameShape(a, b))) return standard(call);
     const out = heap.output(a.shape, name === 'Maximum' ? 'float32' : 'bool');
-    const kernel = name === 'Maximum' ? heap.call.maximum : heap.call.greaterEqual;
     kernel(...[a, b, out].map(heap.address), sizeOf(a.shape), Number(scalar));
     return out;
   };

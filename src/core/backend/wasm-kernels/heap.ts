@@ -9,7 +9,7 @@ export const KERNEL_EXPORTS = [
   'spikeMatMul', 'spikeMatMulScratchBytes', 'spikeMatMulGradW', 'spikeMatMulGradWScratchBytes',
   'attention', 'attentionScratchBytes', 'attentionGrad', 'attentionGradScratchBytes',
   'layerNorm', 'layerNormGrad', 'crossEntropy', 'softTarget', 'adamStep',
-  'maximum', 'copyRuns', 'gather', 'greaterEqual', 'repeatRuns', 'transposeMatrices',
+  'maximum', 'copyRuns', 'gather', 'greaterEqual', 'less', 'repeatRuns', 'transposeMatrices',
 ] as const;
 export type KernelExport = (typeof KERNEL_EXPORTS)[number];
 export type KernelExports = Readonly<Record<KernelExport, (...values: number[]) => number>>;
@@ -23,6 +23,7 @@ export interface WasmBackend {
   };
   readonly dataIdMap: { get(dataId: object): { readonly memoryOffset: number } };
   makeOutput(shape: readonly number[], dtype: DataType): TensorInfo;
+  incRef(dataId: object): void;
   disposeData(dataId: object): boolean;
 }
 
@@ -32,6 +33,8 @@ export interface KernelHeap {
   address(tensor: TensorInfo): number;
   /** A new tensor with undefined contents, owned by the caller of the kernel. */
   output(shape: readonly number[], dtype?: 'float32' | 'bool'): TensorInfo;
+  /** One more owner of the same values. */
+  share(tensor: TensorInfo): TensorInfo;
   /** Frees a tensor that a kernel made on the way. */
   release(tensor: TensorInfo): void;
   /** Lends `bytes` of memory for the duration of `use`. @throws BackendError when there is not enough. */
@@ -62,6 +65,10 @@ export async function openKernelHeap(backend: WasmBackend, binary: Uint8Array): 
     call,
     address: (tensor) => backend.dataIdMap.get(tensor.dataId).memoryOffset,
     output: (shape, dtype = 'float32') => backend.makeOutput(shape, dtype),
+    share: ({ dataId, shape, dtype }) => {
+      backend.incRef(dataId);
+      return { dataId, shape, dtype };
+    },
     release: (tensor) => { backend.disposeData(tensor.dataId); },
     withScratch: (bytes, use) => {
       const address = backend.wasm._malloc(bytes) >>> 0;

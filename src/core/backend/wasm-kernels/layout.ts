@@ -8,8 +8,8 @@ import { inputOf, sizeOf, standardKernel } from './heap.js';
 interface Cut { readonly axis: number; readonly start: number; readonly size: number }
 
 /**
- * `GatherV2`, `Tile`, `Slice`, `SplitV`, `Unpack` and `Transpose` of float32: the standard ones copy the whole input for every
- * part or move single values.
+ * `GatherV2`, `Tile`, `Slice`, `SplitV`, `Unpack`, `Transpose` and `Identity` of float32: the standard ones copy the whole input
+ * for every part, move single values, or copy where sharing is enough.
  */
 export function layoutKernels(heap: KernelHeap): KernelConfig[] {
   const kernels: readonly (readonly [string, (standard: KernelFunc) => KernelFunc])[] = [
@@ -19,6 +19,7 @@ export function layoutKernels(heap: KernelHeap): KernelConfig[] {
     ['SplitV', (standard) => split(heap, standard)],
     ['Unpack', (standard) => unpack(heap, standard)],
     ['Transpose', (standard) => transpose(heap, standard)],
+    ['Identity', (standard) => share(heap, standard)],
   ];
   return kernels.map(([kernelName, replace]) => ({ kernelName, backendName: 'wasm', kernelFunc: replace(standardKernel(kernelName)) }));
 }
@@ -120,6 +121,14 @@ function transpose(heap: KernelHeap, standard: KernelFunc): KernelFunc {
     const out = heap.output([...batch, columns, rows]);
     heap.call.transposeMatrices(heap.address(x), heap.address(out), sizeOf(batch), rows, columns);
     return out;
+  };
+}
+
+/** A tensor never changes, so a clone (every tensor saved for a gradient is one) shares the memory of its original. */
+function share(heap: KernelHeap, standard: KernelFunc): KernelFunc {
+  return (call) => {
+    const x = inputOf(call.inputs, 'x');
+    return x.dtype === 'string' ? standard(call) : heap.share(x);
   };
 }
 

@@ -48,6 +48,8 @@ const CASES: readonly (readonly [string, readonly number[], Expression])[] = [
   ['greater or equal, tensor', [5, 7], (x) => tf.greaterEqual(x, tf.reverse(x, 0))],
   ['greater or equal, scalar', [3, 13], (x) => tf.greaterEqual(x, 0.1)],
   ['greater or equal, broadcast (standard kernel)', [3, 4], (x) => tf.greaterEqual(x, tf.tensor1d([0, 0.5, -0.5, 1]))],
+  ['less, tensor', [5, 7], (x) => tf.less(x, tf.reverse(x, 0))],
+  ['less, scalar', [3, 13], (x) => tf.less(x, 0.1)],
   ['maximum, tensor', [3, 7], (x) => tf.maximum(x, tf.neg(x))],
   ['maximum, scalar', [3, 5], (x) => tf.maximum(x, 0.25)],
 ];
@@ -66,12 +68,26 @@ describe('wasm kernels: layout and comparisons', () => {
     expect(tf.memory().numTensors).to.equal(before);
   });
 
+  it('a clone shares the memory of its original and outlives it', () => {
+    const [tensors, buffers] = [tf.memory().numTensors, tf.memory().numDataBuffers];
+    const original = tf.tensor1d([1, 2, 3]);
+    const clone = tf.clone(original);
+    expect(tf.memory().numDataBuffers).to.equal(buffers + 1);
+    original.dispose();
+    expect([...clone.dataSync()]).to.deep.equal([1, 2, 3]);
+    clone.dispose();
+    expect(tf.memory().numTensors).to.equal(tensors);
+    expect(tf.memory().numDataBuffers).to.equal(buffers);
+  });
+
   it('maximum keeps NaN', () => {
     expect(tf.tidy(() => tf.maximum(tf.tensor1d([Number.NaN, 1]), 0).dataSync())[0]).to.be.NaN;
   });
 
-  it('greater or equal with equal values is true, with NaN false', () => {
+  it('greater or equal with equal values is true, with NaN false; less the other way round, but for NaN', () => {
     const y = tf.tidy(() => tf.greaterEqual(tf.tensor1d([1, Number.NaN, 0.5]), tf.scalar(1)).dataSync());
     expect([...y]).to.deep.equal([1, 0, 0]);
+    const z = tf.tidy(() => tf.less(tf.tensor1d([1, Number.NaN, 0.5]), tf.scalar(1)).dataSync());
+    expect([...z]).to.deep.equal([0, 0, 1]);
   });
 });
