@@ -42,7 +42,7 @@ export async function holdsCheckpoints(runFolder: string): Promise<boolean> {
 export async function requireUnusedFolder(runFolder: string, resumeCommand: string): Promise<void> {
   if (!(await holdsCheckpoints(runFolder))) return;
   throw new ConfigError(`${runFolder} already holds a run`, {
-    suggestions: [`continue it: ${resumeCommand}`, 'or choose another folder: --set run=DIR'],
+    suggestions: [resumeCommand, '--set run=DIR'],
   });
 }
 

@@ -158,7 +158,7 @@ async function stop(run: TrainingRun): Promise<never> {
   await saveRun(run);
   const { state, options } = run;
   throw new Interrupted(`stopped after step ${state.step} of ${options.settings.steps}; everything up to it is in ${lastCheckpoint(run)}`, {
-    suggestions: [`continue with: ${options.resumeCommand}`],
+    suggestions: [options.resumeCommand],
   });
 }
 
