@@ -101,7 +101,6 @@ describe('train/trainer', () => {
   }));
 
   it('keeps the best checkpoint, the last and one to fall back on, and ends with the best weights', () => withTempFolder(async (folder) => {
-    // A learning rate that ruins the weights after step 2: the best validation is early.
     const listener = listen();
     const nlls = [3, 1.5, 2, 2.5, 2.25];
     const task = { ...createTinyTask(), validNll: () => Promise.resolve(nlls.shift() as number) };
@@ -134,7 +133,7 @@ describe('train/trainer', () => {
       .to.deep.include({ steps: 4, best: { step: 2, nll: 1 } });
   }));
 
-  it('skips steps that are not finite and ends like a run whose bad steps never were', () => withTempFolder(async (folder) => {
+  it('skips a step that is not finite, says what was not, and goes on', () => withTempFolder(async (folder) => {
     const listener = listen();
     const report = await train(tinyOptions(folder), listener, {
       spoil: ({ total, terms, rates }, pass) => ({ total: tf.mul(total, pass === 4 ? NaN : 1), terms: { ...terms, sta: tf.mul(terms['sta'] as tf.Scalar, pass === 4 ? NaN : 1) }, rates }),
