@@ -24,7 +24,7 @@ export async function startWasm(): Promise<StartedBackend> {
   if (!(await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT'))) {
     throw new BackendError('this processor or Node.js has no WebAssembly SIMD, which the wasm kernels need');
   }
-  await activate('wasm');
+  await withoutNewListeners(() => activate('wasm'));
   await registerWasmKernels();
   await activate('wasm'); // once more, now through our own matrix product
   const processor = cpus()[0]?.model.trim() ?? process.arch;
@@ -33,6 +33,19 @@ export async function startWasm(): Promise<StartedBackend> {
     device: `${processor} (WebAssembly SIMD, ${threads} ${threads === 1 ? 'thread' : 'threads'})`,
     capabilities: { spikingKernels: true, synchronousRead: true, software: false },
   };
+}
+
+const FATAL_EVENTS = ['uncaughtException', 'unhandledRejection'] as const;
+
+/** The backend's module installs listeners that rethrow every error of the program, printing its whole minified source line. */
+async function withoutNewListeners(start: () => Promise<void>): Promise<void> {
+  const before = FATAL_EVENTS.map((event) => process.listeners(event as 'uncaughtException'));
+  await start();
+  FATAL_EVENTS.forEach((event, i) => {
+    for (const listener of process.listeners(event as 'uncaughtException')) {
+      if (before[i]?.includes(listener) !== true) process.removeListener(event, listener);
+    }
+  });
 }
 
 /**
