@@ -7,6 +7,7 @@ import type { LossInputs } from '../../src/core/distill/total-loss.js';
 import { totalLoss } from '../../src/core/distill/total-loss.js';
 import { createRandom } from '../../src/core/corpus/random.js';
 import { batchTensors } from '../../src/core/ops/batch-tensors.js';
+import { prepareBackend } from '../../src/core/pipeline/prepare-backend.js';
 import { studentForward } from '../../src/core/student/forward.js';
 import { binaryWatch, assertBinary, observeBoth, rateCollector } from '../../src/core/student/observe.js';
 import { parameterShapes } from '../../src/core/student/parameters.js';
@@ -15,8 +16,20 @@ import { describeOnBackends, expectClose } from '../support/backends.js';
 import type { ReferenceCase } from '../support/student-reference.js';
 import { distillSettingsOfCase, referenceCases, studentConfigOfCase, studentParametersOfCase, teacherOfCase } from '../support/student-reference.js';
 
+type CaseResult = LossInputs & { readonly total: tf.Scalar; readonly gradients: tf.NamedTensorMap; readonly terms: Record<string, tf.Scalar> };
+
+/** Everything a distillation step computes on one case; nothing but its result is kept. */
+function tidyCase(reference: ReferenceCase): CaseResult {
+  let result: CaseResult | null = null;
+  tf.tidy(() => {
+    result = runCase(reference);
+    return [result.student, result.teacher, result.terms, result.gradients, result.total, result.rates] as unknown as tf.TensorContainer;
+  });
+  return result as unknown as CaseResult;
+}
+
 /** Everything a distillation step computes on one case; the caller's tidy owns the tensors. */
-function runCase(reference: ReferenceCase): LossInputs & { total: tf.Scalar; gradients: tf.NamedTensorMap; terms: Record<string, tf.Scalar> } {
+function runCase(reference: ReferenceCase): CaseResult {
   const config = studentConfigOfCase(reference);
   const initial = studentParametersOfCase(reference, parameterShapes(config).keys());
   const parameters = new Map(Array.from(initial, ([name, tensor]) => [name, tf.variable(tensor, true)] as const));
@@ -41,7 +54,7 @@ for (const preset of ['practical', 'paper'] as const) {
       const logits = { absolute: 2e-4, relative: 1e-4 };
 
       it(`${reference.name}: teacher logits, hidden states and attention`, async () => {
-        const { teacher } = tf.tidy(() => runCase(reference));
+        const { teacher } = tidyCase(reference);
         expectClose(await teacher.logits.data(), reference.teacher.logits, logits, 'teacher logits');
         for (const [i, hidden] of [teacher.embedding, ...teacher.hidden].entries()) {
           expectClose(await hidden.data(), reference.teacher.hidden[i] ?? [], logits, `teacher hidden state ${i}`);
@@ -50,7 +63,7 @@ for (const preset of ['practical', 'paper'] as const) {
       });
 
       it(`${reference.name}: student logits, streams, attention maps and firing rates`, async () => {
-        const { student, rates } = tf.tidy(() => runCase(reference));
+        const { student, rates } = tidyCase(reference);
         expectClose(await student.logits.data(), reference.student.logits, logits, 'student logits');
         expectClose(await student.embedding.data(), reference.student.embedding, { absolute: 1e-5 }, 'embedding');
         for (const [i, stream] of student.hidden.entries()) expectClose(await stream.data(), reference.student.features[i] ?? [], logits, `stream ${i}`);
@@ -61,7 +74,7 @@ for (const preset of ['practical', 'paper'] as const) {
       });
 
       it(`${reference.name}: every loss term and the total`, async () => {
-        const { terms, total } = tf.tidy(() => runCase(reference));
+        const { terms, total } = tidyCase(reference);
         for (const [name, term] of Object.entries(terms)) {
           const weight = reference.losses.weights[name as keyof typeof reference.losses.weights];
           expectClose(await term.data(), [weight * (reference.terms[name] ?? NaN)], { absolute: 1e-5, relative: 1e-4 }, name);
@@ -72,7 +85,7 @@ for (const preset of ['practical', 'paper'] as const) {
       });
 
       it(`${reference.name}: gradient of the total with respect to every parameter`, async () => {
-        const { gradients } = tf.tidy(() => runCase(reference));
+        const { gradients } = tidyCase(reference);
         expect(Object.keys(gradients)).to.have.members(Object.keys(reference.gradients));
         for (const [name, gradient] of Object.entries(gradients)) {
           expectClose(await gradient.data(), reference.gradients[name] ?? [], { absolute: 2e-5, relative: 2e-3 }, `gradient of ${name}`);
@@ -97,7 +110,7 @@ for (const preset of ['practical', 'paper'] as const) {
 }
 
 describe('the watch for binary matrix inputs', () => {
-  before(async () => { await tf.setBackend('cpu'); });
+  before(async () => { await prepareBackend('cpu'); });
 
   it('names layer and site of the first value that is neither 0 nor 1', async () => {
     const watch = binaryWatch(2);

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { indicator } from '../ops/indicator.js';
 import { meanOfAll } from '../ops/reduce.js';
 import { crossEntropy, softTargetDivergence } from '../ops/logit-losses.js';
 import type { LossTerm } from './total-loss.js';
@@ -25,7 +26,7 @@ export function hardTargetLoss(weight: number): LossTerm {
     name: 'hta',
     weight,
     compute: ({ student, labels }) => {
-      const valid = tf.sum(tf.cast(tf.greaterEqual(labels, 0), 'float32'));
+      const valid = tf.sum(indicator(tf.greaterEqual(labels, 0)));
       return tf.div(tf.sum(crossEntropy(rows(student.logits), labels)), tf.maximum(valid, 1));
     },
   };

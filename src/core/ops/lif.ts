@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { indicator } from './indicator.js';
 import { applyCustomOp, hasKernel, output, runKernel } from './kernels.js';
 import type { SurrogateKind } from './surrogate.js';
 import { surrogateDerivative } from './surrogate.js';
@@ -40,7 +41,7 @@ export function chargeAndFire(currents: readonly tf.Tensor[], neuron: LifNeuron)
     const current = output(currents, currents.length === 1 ? 0 : t);
     const u = t === 0 ? current : tf.add(current, carriedMembrane(output(membranes, t - 1), output(spikes, t - 1), neuron));
     membranes.push(u);
-    spikes.push(tf.cast(tf.greaterEqual(u, neuron.threshold), 'float32'));
+    spikes.push(indicator(tf.greaterEqual(u, neuron.threshold)));
   }
   return { membranes, spikes };
 }
@@ -70,7 +71,7 @@ export function backThroughTime(dSpikes: readonly tf.Tensor[], membranes: readon
     let du = tf.mul(ds, surrogateDerivative(tf.sub(u, threshold), neuron.surrogate, neuron.surrogateAlpha));
     if (later !== undefined) {
       const carried = tf.mul(later, decay);
-      du = tf.add(du, neuron.reset === 'hard' ? tf.mul(carried, tf.cast(tf.less(u, threshold), 'float32')) : carried);
+      du = tf.add(du, neuron.reset === 'hard' ? tf.mul(carried, indicator(tf.less(u, threshold))) : carried);
     }
     gradients.unshift(du);
   }

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { indicator } from './indicator.js';
 import { applyCustomOp, hasKernel, output, runKernel } from './kernels.js';
 
 /** A loss per row that also knows its gradient: both come from one pass over the logits. */
@@ -27,7 +28,7 @@ export function crossEntropy(logits: tf.Tensor2D, labels: tf.Tensor1D): tf.Tenso
       const outputs = runKernel('BispikCrossEntropy', { logits: x, labels }, {});
       return { loss: output(outputs, 0), gradient: output(outputs, 1) };
     }
-    const valid = tf.cast(tf.greaterEqual(labels, 0), 'float32');
+    const valid = indicator(tf.greaterEqual(labels, 0));
     const target = tf.mul(tf.oneHot(labels, logits.shape[1]), tf.expandDims(valid, 1));
     const logP = tf.logSoftmax(x);
     return {

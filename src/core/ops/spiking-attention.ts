@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { indicator } from './indicator.js';
 import { meanOver } from './reduce.js';
 import { output } from './kernels.js';
 import type { LifNeuron, SpikeTensor } from './lif.js';
@@ -68,18 +69,22 @@ function attrsOf(attrs: tf.NamedAttrMap | undefined): Attrs {
   return { ...rest, surrogateAlpha: alpha };
 }
 
-/** (T, B, L, 3D) → query, key and value, each (T, B, H, L, K). */
-function splitHeads(qkv: tf.Tensor4D, heads: number): [tf.Tensor, tf.Tensor, tf.Tensor] {
-  const [timeSteps, batch, length, width] = qkv.shape;
-  const parts = tf.split(qkv, 3, 3).map((part) =>
-    tf.transpose(tf.reshape(part, [timeSteps, batch, length, heads, width / 3 / heads]), [0, 1, 3, 2, 4]));
+/** (T, B, L, 3D) → query, key and value, each (T·B, H, L, K). Rank 4 at most: WebGPU transposes no more at T = 1. */
+function splitHeads(qkv: tf.Tensor4D, heads: number): [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D] {
+  const parts = tf.split(qkv, 3, 3).map((part) => toHeads(part as tf.Tensor4D, heads));
   return [output(parts, 0), output(parts, 1), output(parts, 2)];
 }
 
-/** (T, B, H, L, K) → (T, B, L, D). */
-function joinHeads(x: tf.Tensor): tf.Tensor {
-  const [timeSteps = 0, batch = 0, heads = 0, length = 0, width = 0] = x.shape;
-  return tf.reshape(tf.transpose(x, [0, 1, 3, 2, 4]), [timeSteps, batch, length, heads * width]);
+/** (T, B, L, D) → (T·B, H, L, K). */
+function toHeads(x: tf.Tensor4D, heads: number): tf.Tensor4D {
+  const [timeSteps, batch, length, width] = x.shape;
+  return tf.transpose(tf.reshape(x, [timeSteps * batch, length, heads, width / heads]), [0, 2, 1, 3]);
+}
+
+/** (T·B, H, L, K) → (T, B, L, D). */
+function joinHeads(x: tf.Tensor4D, timeSteps: number): tf.Tensor4D {
+  const [rows, heads, length, width] = x.shape;
+  return tf.reshape(tf.transpose(x, [0, 2, 1, 3]), [timeSteps, rows / timeSteps, length, heads * width]);
 }
 
 /** (L, L) int32 distances i − j, 0 for future keys. */
@@ -91,43 +96,49 @@ function distances(length: number): tf.Tensor2D {
 /** (L, L) float32: 1 where the key is not in the future. */
 function causalMask(length: number): tf.Tensor2D {
   const index = tf.range(0, length, 1, 'int32');
-  return tf.cast(tf.greaterEqual(tf.expandDims(index, 1), tf.expandDims(index, 0)), 'float32');
+  return indicator(tf.greaterEqual(tf.expandDims(index, 1), tf.expandDims(index, 0)));
 }
 
 function composedForward(inputs: Inputs, attrs: Attrs): tf.Tensor[] {
   return tf.tidy(() => {
     const { qkv, gain, distanceBias } = inputs;
-    const length = qkv.shape[2];
+    const [timeSteps, batch, length] = qkv.shape;
+    const maps = [timeSteps, batch, attrs.heads, length, length];
     const [q, k, v] = splitHeads(qkv, attrs.heads);
     const mask = causalMask(length);
     const bias = tf.mul(tf.reshape(tf.gather(distanceBias, tf.reshape(distances(length), [-1]), 1), [attrs.heads, length, length]), mask);
-    const counts = tf.mul(tf.matMul(q, k, false, true), mask);
-    const currents = tf.unstack(tf.add(tf.mul(counts, tf.reshape(gain, [attrs.heads, 1, 1])), bias));
+    const counts = tf.mul(tf.matMul<tf.Tensor4D>(q, k, false, true), mask);
+    const currents = tf.unstack(tf.reshape(tf.add(tf.mul(counts, tf.reshape(gain, [attrs.heads, 1, 1])), bias), maps));
     const { membranes, spikes } = chargeAndFire(currents, attrs);
     const fired = tf.mul(tf.stack(spikes), mask);
-    return [joinHeads(tf.matMul(fired, v)), meanOver(fired, [0]), tf.stack(membranes)];
+    return [joinHeads(tf.matMul<tf.Tensor4D>(perHead(fired), v), timeSteps), meanOver(fired, [0]), tf.stack(membranes)];
   });
 }
 
 function composedBackward(inputs: GradientInputs, attrs: Attrs): tf.Tensor[] {
   return tf.tidy(() => {
     const { dValues, dMeanMap, qkv, gain, membrane } = inputs;
-    const [timeSteps, batch, length, width] = dValues.shape;
+    const [timeSteps, batch, length] = dValues.shape;
     const { heads } = attrs;
+    const maps = [timeSteps, batch, heads, length, length];
     const [q, k, v] = splitHeads(qkv, heads);
     const mask = causalMask(length);
-    const dOut = tf.transpose(tf.reshape(dValues, [timeSteps, batch, length, heads, width / heads]), [0, 1, 3, 2, 4]);
-    const dFired = tf.add(tf.matMul(dOut, v, false, true), tf.div(dMeanMap, timeSteps));
-    const fired = tf.mul(tf.cast(tf.greaterEqual(membrane, attrs.threshold), 'float32'), mask);
+    const dOut = toHeads(dValues, heads);
+    const dFired = tf.add(tf.reshape(tf.matMul(dOut, v, false, true), maps), tf.div(dMeanMap, timeSteps));
+    const fired = tf.mul(indicator(tf.greaterEqual(membrane, attrs.threshold)), mask);
     const dCurrent = tf.mul(tf.stack(backThroughTime(tf.unstack(tf.mul(dFired, mask)), tf.unstack(membrane), attrs)), mask);
-    const counts = tf.matMul(q, k, false, true);
-    const dCounts = tf.mul(dCurrent, tf.reshape(gain, [heads, 1, 1]));
-    const dqkv = tf.concat([
-      joinHeads(tf.matMul(dCounts, k)), joinHeads(tf.matMul(dCounts, q, true, false)), joinHeads(tf.matMul(fired, dOut, true, false)),
-    ], 3);
-    const perPair = tf.reshape(tf.sum(dCurrent, [0, 1]), [heads, length * length]);
-    const selector = tf.oneHot(tf.reshape(distances(length), [-1]), attrs.R);
-    const dDistance = tf.matMul(perPair, tf.cast(selector, 'float32') as tf.Tensor2D);
-    return [dqkv, tf.sum(tf.mul(dCurrent, counts), [0, 1, 3, 4]), dDistance];
+    const perRow = perHead(dCurrent);
+    const dCounts = tf.mul<tf.Tensor4D>(perRow, tf.reshape(gain, [heads, 1, 1]));
+    const gradients: tf.Tensor4D[] = [tf.matMul(dCounts, k), tf.matMul(dCounts, q, true, false), tf.matMul(perHead(fired), dOut, true, false)];
+    const dqkv = tf.concat(gradients.map((gradient) => joinHeads(gradient, timeSteps)), 3);
+    const perPair = tf.reshape<tf.Rank.R2>(tf.sum(perRow, 0), [heads, length * length]);
+    const dDistance = tf.matMul(perPair, tf.cast(tf.oneHot(tf.reshape(distances(length), [-1]), attrs.R), 'float32') as tf.Tensor2D);
+    return [dqkv, tf.sum(tf.mul(perRow, tf.matMul(q, k, false, true)), [0, 2, 3]), dDistance];
   });
+}
+
+/** (T, B, H, L, L) → (T·B, H, L, L). */
+function perHead(maps: tf.Tensor): tf.Tensor4D {
+  const [timeSteps = 1, batch = 1, ...rest] = maps.shape;
+  return tf.reshape<tf.Rank.R4>(maps, [timeSteps * batch, ...rest] as [number, number, number, number]);
 }

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { indicator } from '../ops/indicator.js';
 import { meanOfAll, meanOver, stdOver } from '../ops/reduce.js';
 import type { LifNeuron, SpikeTensor } from '../ops/lif.js';
 import { lif } from '../ops/lif.js';
@@ -76,7 +77,7 @@ export async function countStd(site: AttentionSite): Promise<Float32Array> {
     const [q, k] = tf.split(site.qkv, 3, 3).map((part) =>
       tf.transpose(tf.reshape(part, [timeSteps * batch, length, site.heads, width / 3 / site.heads]), [0, 2, 1, 3])) as [tf.Tensor4D, tf.Tensor4D];
     const index = tf.range(0, length);
-    const mask = tf.cast(tf.greaterEqual(tf.expandDims(index, 1), tf.expandDims(index, 0)), 'float32');
+    const mask = indicator(tf.greaterEqual(tf.expandDims(index, 1), tf.expandDims(index, 0)));
     const counts = tf.mul(tf.matMul(q, k, false, true), mask);
     const pairs = (timeSteps * batch * length * (length + 1)) / 2;
     const mean = tf.div(tf.sum(counts, [0, 2, 3]), pairs);

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { indicator } from '../ops/indicator.js';
 import { NumericError } from '../errors.js';
 import { attentionDensity, firingRates } from '../ops/firing-rate.js';
 import type { SpikeSite } from '../types.js';
@@ -49,7 +50,7 @@ export function binaryWatch(timeSteps: number): { observe: SpikeObserver; violat
     const levels = site === 'attention' ? timeSteps : 1;
     const scaled = tf.mul(spikes, levels);
     const isLevel = tf.logicalAnd(tf.lessEqual(tf.abs(tf.sub(scaled, tf.round(scaled))), 1e-5), tf.logicalAnd(tf.greaterEqual(scaled, 0), tf.lessEqual(scaled, levels)));
-    violations.push({ layer, site, count: tf.sum(tf.cast(tf.logicalNot(isLevel), 'float32')) as tf.Scalar });
+    violations.push({ layer, site, count: tf.sum(indicator(tf.logicalNot(isLevel))) as tf.Scalar });
   };
   return { observe, violations };
 }

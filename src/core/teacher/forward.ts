@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { indicator } from '../ops/indicator.js';
 import { layerNorm } from '../ops/layer-norm.js';
 import { OPT_POSITION_OFFSET } from './config.js';
 import type { Teacher } from './parameters.js';
@@ -119,7 +120,7 @@ function attend(
   const [q, k, v] = [split(qkv.query), split(qkv.key), split(qkv.value)];
   const scores = tf.mul(tf.matMul(q, k, false, true), 1 / Math.sqrt(width / heads));
   const index = tf.range(0, length, 1, 'int32');
-  const future = tf.cast(tf.less(tf.expandDims(index, 1), tf.expandDims(index, 0)), 'float32');
+  const future = indicator(tf.less(tf.expandDims(index, 1), tf.expandDims(index, 0)));
   const probabilities = tf.softmax(tf.add(scores, tf.mul(future, -1e9))) as tf.Tensor4D;
   const context = tf.transpose(tf.matMul(probabilities, v), [0, 2, 1, 3]);
   return { context: tf.reshape(context, [batch * length, width]), probabilities };
