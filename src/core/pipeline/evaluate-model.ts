@@ -39,7 +39,8 @@ export async function evaluateModel(options: EvaluateModelOptions, ctx: RunConte
   }
 }
 
-async function readSequences(path: string, modelFolder: string): Promise<readonly TokenIds[]> {
+/** Token ids of a text in the tokenizer of a model folder, or those of a .jsonl file. @throws UsageError when a text needs a tokenizer that is not there. */
+export async function readSequences(path: string, modelFolder: string): Promise<readonly TokenIds[]> {
   if (path.endsWith('.jsonl')) return readTokenSequences(path);
   if (!(await hasTokenizer(modelFolder))) {
     throw new UsageError(`${modelFolder} has no tokenizer, so ${path} cannot be turned into tokens`, {

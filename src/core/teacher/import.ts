@@ -23,8 +23,8 @@ export interface ImportOptions {
   readonly download: (repository: string, context: RunContext) => Promise<LocalSnapshot>;
   /** Replace a model folder at `out`. */ readonly overwrite: boolean;
   /** Recorded in the provenance. */ readonly bispikVersion: string;
-  /** Runs the teacher in its new folder before that gets its name; what it throws leaves nothing behind. */
-  readonly check?: (weights: TeacherWeights, folder: string) => Promise<ArrivalCheck>;
+  /** Runs the teacher in its new folder before that gets its name; what it throws leaves nothing behind. Null: it could not be run. */
+  readonly check?: (weights: TeacherWeights, folder: string) => Promise<ArrivalCheck | null>;
 }
 
 /** Where an imported teacher comes from, as its provenance.json says. */
