@@ -22,7 +22,7 @@ import type { RunContext } from '../types.js';
 import { prepareCorpus } from './corpus.js';
 import { prepareBackend } from './prepare-backend.js';
 import { createRunFolder, runIdentity, runProvenance } from './run-folder.js';
-import { copyTokenizer } from './tokenizer-files.js';
+import { copyTokenizer, hasTokenizer } from './tokenizer-files.js';
 
 /** Result of `bispik train-teacher`; the names are promised to scripts. */
 export interface TrainTeacherReport {
@@ -84,8 +84,9 @@ export async function trainTeacher(config: TeacherConfig, ctx: RunContext): Prom
   }
 }
 
-/** The tokenizer of a model folder, or a byte-pair one trained on the corpus; either way copied into the run. */
+/** The tokenizer of a model folder, or a byte-pair one trained on the corpus, copied into the run; a run that has one keeps it. */
 async function prepareTokenizer(config: TeacherConfig, text: string, folder: string): Promise<Tokenizer> {
+  if (await hasTokenizer(folder)) return loadTokenizer(folder);
   await mkdir(folder, { recursive: true });
   if (config.tokenizer.folder !== null) await copyTokenizer(config.tokenizer.folder, folder);
   else await writeTokenizer(folder, trainBytePairTokenizer(text, { vocabSize: config.tokenizer.vocabSize, specialTokens: [END_OF_TEXT] }));
