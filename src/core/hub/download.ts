@@ -1,6 +1,5 @@
-import { stat } from 'node:fs/promises';
+import { stat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { FileHandle } from 'node:fs/promises';
 import { DownloadError, UsageError } from '../errors.js';
 import type { RunContext } from '../types.js';
 import type { RepositoryCache } from './cache.js';
@@ -12,9 +11,6 @@ import { createHubClient } from './hub-client.js';
 import { ConnectionError, interruptedDownload } from './hub-errors.js';
 import type { LocalSnapshot, SnapshotFile } from './local-snapshot.js';
 import { chooseFiles } from './wanted-files.js';
-
-export type { LocalSnapshot } from './local-snapshot.js';
-export { localSnapshot } from './local-snapshot.js';
 
 /** What to download, from where, and where it is kept. */
 export interface DownloadOptions {
