@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import type { LifNeuron } from '../ops/lif.js';
 import { encodeRate } from '../ops/lif.js';
+import { squaredError } from '../ops/reduce.js';
 import type { LossTerm } from './total-loss.js';
 
 /** How attention maps are compared. */
@@ -47,14 +48,15 @@ function rawLoss(map: tf.Tensor4D, target: tf.Tensor4D, how: AttentionAlignment)
   const [batch, heads, length] = map.shape;
   const entries = (batch * heads * length * (length + 1)) / 2;
   // Future entries are 0 in the map, in the probabilities and (threshold > 0) in their rate, so summing everything is exact.
-  const rate = tf.sum(tf.squaredDifference(map, encodeRate(target, how.neuron)));
-  const direct = tf.sum(tf.squaredDifference(map, target));
+  const rate = squaredError(map, encodeRate(target, how.neuron));
+  const direct = squaredError(map, target);
   return tf.div(tf.add(tf.mul(rate, how.gamma), tf.mul(direct, 1 - how.gamma)), entries);
 }
 
 function rowNormalisedLoss(map: tf.Tensor4D, target: tf.Tensor4D, how: AttentionAlignment): tf.Scalar {
   const [batch, heads, length] = map.shape;
-  const distribution = (x: tf.Tensor): tf.Tensor => tf.div(x, tf.maximum(tf.sum(x, 3, true), 1e-6));
+  // One spike in T steps is the smallest sum of a row that is not silent; a smaller floor would blow up the gradient of silent ones.
+  const distribution = (x: tf.Tensor): tf.Tensor => tf.div(x, tf.maximum(tf.sum(x, 3, true), 1 / how.neuron.timeSteps));
   const rates = encodeRate(tf.div(target, tf.max(target, 3, true)), how.neuron);
   const student = distribution(map);
   const rate = tf.sum(tf.squaredDifference(student, distribution(rates)));

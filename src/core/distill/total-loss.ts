@@ -26,7 +26,9 @@ export interface LossTerm {
 export function totalLoss(terms: readonly LossTerm[], inputs: LossInputs): { total: tf.Scalar; terms: Record<string, tf.Scalar> } {
   const weighted: Record<string, tf.Scalar> = {};
   for (const term of terms) {
-    if (term.weight !== 0) weighted[term.name] = tf.mul(term.compute(inputs), term.weight);
+    if (term.weight === 0) continue;
+    if (weighted[term.name] !== undefined) throw new Error(`two loss terms are called ${term.name}`);
+    weighted[term.name] = tf.mul(term.compute(inputs), term.weight);
   }
   const parts = Object.values(weighted);
   return { total: parts.length === 0 ? tf.scalar(0) : tf.addN(parts), terms: weighted };

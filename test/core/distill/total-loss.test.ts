@@ -1,0 +1,60 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { expect } from 'chai';
+
+import { rateHinge } from '../../../src/core/distill/rate-hinge.js';
+import type { LossTerm } from '../../../src/core/distill/total-loss.js';
+import { totalLoss } from '../../../src/core/distill/total-loss.js';
+import type { SiteRateTensor } from '../../../src/core/student/observe.js';
+import type { SpikeSite } from '../../../src/core/types.js';
+import { describeOnBackends, expectClose } from '../../support/backends.js';
+import { lossInputs } from '../../support/loss-inputs.js';
+
+const constant = (name: string, weight: number, value: number): LossTerm => ({ name, weight, compute: () => tf.scalar(value) });
+const rate = (site: SpikeSite, value: number, layer = 0): SiteRateTensor => ({ layer, site, rate: tf.scalar(value) });
+
+describeOnBackends('total loss', () => {
+  it('is the sum of the weighted terms, which are logged weighted: .5·4 + .25·8', async () => {
+    const { total, terms } = totalLoss([constant('a', 0.5, 4), constant('b', 0.25, 8)], lossInputs({}));
+    expectClose(await total.data(), [4], { absolute: 0 });
+    expect(Object.keys(terms)).to.deep.equal(['a', 'b']);
+    expectClose(await (terms['b'] as tf.Scalar).data(), [2], { absolute: 0 });
+  });
+
+  it('takes a term nobody has heard of: it is logged, counted and differentiated like the others', async () => {
+    const logits = tf.tensor3d([1, -2], [1, 1, 2]);
+    const confidence: LossTerm = { name: 'confidence', weight: 3, compute: ({ student }) => tf.sum(tf.square(student.logits)) };
+    const [value, gradient] = tf.tidy(() => {
+      const { value: loss, grad } = tf.valueAndGrad((x) => totalLoss([constant('a', 1, 7), confidence], lossInputs({ student: { logits: x as tf.Tensor3D } })).total)(logits);
+      return [loss, grad];
+    }) as [tf.Tensor, tf.Tensor];
+    expectClose(await value.data(), [7 + 3 * 5], { absolute: 1e-6 });
+    expectClose(await gradient.data(), [6, -12], { absolute: 1e-6 });
+  });
+
+  it('does not compute terms of weight 0, and is 0 without any', async () => {
+    const never: LossTerm = { name: 'never', weight: 0, compute: () => { throw new Error('computed'); } };
+    const { total, terms } = totalLoss([never], lossInputs({}));
+    expectClose(await total.data(), [0], { absolute: 0 });
+    expect(terms).to.deep.equal({});
+  });
+
+  it('refuses two terms of one name, of which one would be lost', () => {
+    expect(() => totalLoss([constant('a', 1, 1), constant('a', 1, 2)], lossInputs({}))).to.throw('two loss terms are called a');
+  });
+});
+
+describeOnBackends('rate hinge', () => {
+  it('weighs what is above the target by the site’s work, by hand: (3·.2 + 1·.1)/(16·2)', async () => {
+    const rates = [rate('attention_entry', 0.3), rate('hidden', 0.05), rate('attention', 0.2, 1), rate('attention_write', 0.9, 1)];
+    const value = tf.tidy(() => rateHinge(2, 0.1, 2).compute(lossInputs({ rates })));
+    expectClose(await value.data(), [0.7 / 32], { absolute: 1e-7 });
+  });
+
+  it('pushes only rates above the target: gradients 4/16 and 0', async () => {
+    const gradient = (at: number): tf.Tensor => tf.grad((x) => rateHinge(1, 0.1, 1).compute(lossInputs({ rates: [{ layer: 0, site: 'hidden', rate: x as tf.Scalar }] })))(tf.scalar(at));
+    expectClose(await gradient(0.2).data(), [0.25], { absolute: 1e-7 });
+    expectClose(await gradient(0.05).data(), [0], { absolute: 0 });
+  });
+
+  it('is 0 without rates', async () => expectClose(await rateHinge(1, 0.1, 1).compute(lossInputs({})).data(), [0], { absolute: 0 }));
+});
