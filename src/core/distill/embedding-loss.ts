@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-import { meanOfAll } from '../ops/reduce.js';
+import { squaredError } from '../ops/reduce.js';
 import type { LossTerm } from './total-loss.js';
 
 /** From the student's (B, L, D) features to the teacher's width; the identity where the widths agree. */
@@ -11,6 +11,6 @@ export function embeddingLoss(weight: number, project: Projection): LossTerm {
   return {
     name: 'ea',
     weight,
-    compute: ({ student, teacher }) => meanOfAll(tf.squaredDifference(project(student.embedding), teacher.embedding)),
+    compute: ({ student, teacher }) => tf.div(squaredError(project(student.embedding), teacher.embedding), teacher.embedding.size),
   };
 }

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-import { meanOfAll } from '../ops/reduce.js';
+import { squaredError } from '../ops/reduce.js';
 import { normalise } from '../ops/layer-norm.js';
 import type { LifNeuron } from '../ops/lif.js';
 import { encodeRate } from '../ops/lif.js';
@@ -41,12 +41,12 @@ export function featureLoss(weight: number, how: FeatureAlignment): LossTerm {
 }
 
 function normalisedLoss(stream: tf.Tensor3D, target: tf.Tensor3D, how: FeatureAlignment): tf.Scalar {
-  return meanOfAll(tf.squaredDifference(normalise(how.project(stream), EPSILON), normalise(target, EPSILON)));
+  return tf.div(squaredError(normalise(how.project(stream), EPSILON), normalise(target, EPSILON)), target.size);
 }
 
 function projectedLoss(stream: tf.Tensor3D, target: tf.Tensor3D, how: FeatureAlignment): tf.Scalar {
   const features = normalise(how.project(stream), EPSILON);
-  const rate = meanOfAll(tf.squaredDifference(features, encodeRate(target, how.neuron)));
-  const direct = meanOfAll(tf.squaredDifference(features, target));
+  const rate = tf.div(squaredError(features, encodeRate(target, how.neuron)), target.size);
+  const direct = tf.div(squaredError(features, target), target.size);
   return tf.add(tf.mul(rate, how.gamma), tf.mul(direct, 1 - how.gamma));
 }

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import { indicator } from '../ops/indicator.js';
-import { meanOfAll } from '../ops/reduce.js';
+import { meanOfAll, sumOfAll } from '../ops/reduce.js';
 import { crossEntropy, softTargetDivergence } from '../ops/logit-losses.js';
 import type { LossTerm } from './total-loss.js';
 
@@ -27,7 +27,7 @@ export function hardTargetLoss(weight: number): LossTerm {
     weight,
     compute: ({ student, labels }) => {
       const valid = tf.sum(indicator(tf.greaterEqual(labels, 0)));
-      return tf.div(tf.sum(crossEntropy(rows(student.logits), labels)), tf.maximum(valid, 1));
+      return tf.div(sumOfAll(crossEntropy(rows(student.logits), labels)), tf.maximum(valid, 1));
     },
   };
 }

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { sumOfAll } from '../ops/reduce.js';
 import type { SpikeSite } from '../types.js';
 import type { LossTerm } from './total-loss.js';
 
@@ -19,11 +20,10 @@ export function rateHinge(weight: number, target: number, layers: number): LossT
     name: 'rateLoss',
     weight,
     compute: ({ rates }) => {
-      const excess = rates.flatMap(({ site, rate }) => {
-        const share = SITE_WEIGHT[site];
-        return share === undefined ? [] : [tf.mul(tf.relu(tf.sub(rate, target)), share / (LAYER_WEIGHT * layers)) as tf.Scalar];
-      });
-      return excess.length === 0 ? tf.scalar(0) : tf.addN(excess);
+      const dear = rates.flatMap(({ site, rate }) => (SITE_WEIGHT[site] === undefined ? [] : [{ rate, share: SITE_WEIGHT[site] / (LAYER_WEIGHT * layers) }]));
+      if (dear.length === 0) return tf.scalar(0);
+      const excess = tf.relu(tf.sub(tf.stack(dear.map(({ rate }) => rate)), target));
+      return sumOfAll(tf.mul(excess, tf.tensor1d(dear.map(({ share }) => share))));
     },
   };
 }

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-import { applyCustomOp, output } from './kernels.js';
+import { applyCustomOp } from './kernels.js';
+import { sumOfAll } from './reduce.js';
 
 /**
  * Mean firing rate of each of `groups` equal blocks of channels: spikes per neuron and time step, 0–1.
@@ -11,13 +12,10 @@ export function firingRates(spikes: tf.Tensor3D, groups: number): tf.Tensor1D {
   const slots = (timeSteps * rows * channels) / groups;
   return applyCustomOp({
     inputs: [spikes],
-    forward: (save) => {
-      save([spikes]);
-      return tf.div(tf.sum(tf.reshape(tf.sum(tf.reshape(spikes, [timeSteps * rows, channels]), 0), [groups, channels / groups]), 1), slots);
-    },
-    backward: (dy, saved) => {
-      const perChannel = tf.reshape(tf.tile(tf.expandDims(tf.div(dy, slots), 1), [1, channels / groups]), [1, 1, channels]);
-      return [tf.add(tf.zerosLike(output(saved, 0)), perChannel)];
+    forward: () => tf.div(tf.sum(tf.reshape(tf.sum(tf.reshape(spikes, [timeSteps * rows, channels]), 0), [groups, channels / groups]), 1), slots),
+    backward: (dy) => {
+      const perChannel = tf.reshape(tf.tile(tf.expandDims(tf.div(dy, slots), 1), [1, channels / groups]), [1, channels]);
+      return [tf.reshape(tf.tile(perChannel, [timeSteps * rows, 1]), spikes.shape)];
     },
   }) as tf.Tensor1D;
 }
@@ -25,5 +23,5 @@ export function firingRates(spikes: tf.Tensor3D, groups: number): tf.Tensor1D {
 /** Mean firing rate over the causal pairs of attention maps (B, H, L, L), already averaged over time; differentiable. */
 export function attentionDensity(meanMap: tf.Tensor4D): tf.Scalar {
   const [batch, heads, length] = meanMap.shape;
-  return tf.div(tf.sum(meanMap), (batch * heads * length * (length + 1)) / 2);
+  return tf.div(sumOfAll(meanMap), (batch * heads * length * (length + 1)) / 2);
 }

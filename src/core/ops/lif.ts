@@ -144,6 +144,12 @@ function lifBackward(dy: tf.Tensor, saved: readonly tf.Tensor[], how: { neuron: 
 /** Spikes of a current that needs no gain and no bias, without a gradient: the rate encoder of the teacher's maps (App. SFA). */
 export function encodeRate(current: tf.Tensor, neuron: LifNeuron): tf.Tensor {
   return tf.tidy(() => {
+    if (hasKernel('BispikLif')) {
+      const width = current.shape[current.rank - 1] ?? 1;
+      const x = tf.reshape<tf.Rank.R3>(current, [1, current.size / width, width]);
+      const { spikes } = lifForward({ x, gain: tf.ones([width]), bias: tf.zeros([width]), onOff: false }, neuron);
+      return tf.reshape(tf.div(tf.sum(spikes, 0), neuron.timeSteps), current.shape);
+    }
     const { spikes } = chargeAndFire([current], neuron);
     return tf.div(tf.addN(spikes), neuron.timeSteps);
   });

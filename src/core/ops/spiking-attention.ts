@@ -125,11 +125,11 @@ function composedBackward(inputs: GradientInputs, attrs: Attrs): tf.Tensor[] {
     const mask = causalMask(length);
     const dOut = toHeads(dValues, heads);
     const dFired = tf.add(tf.reshape(tf.matMul(dOut, v, false, true), maps), tf.div(dMeanMap, timeSteps));
-    const fired = tf.mul(indicator(tf.greaterEqual(membrane, attrs.threshold)), mask);
+    const fired = tf.mul<tf.Tensor4D>(indicator(tf.greaterEqual(perHead(membrane), attrs.threshold)), mask);
     const dCurrent = tf.mul(tf.stack(backThroughTime(tf.unstack(tf.mul(dFired, mask)), tf.unstack(membrane), attrs)), mask);
     const perRow = perHead(dCurrent);
     const dCounts = tf.mul<tf.Tensor4D>(perRow, tf.reshape(gain, [heads, 1, 1]));
-    const gradients: tf.Tensor4D[] = [tf.matMul(dCounts, k), tf.matMul(dCounts, q, true, false), tf.matMul(perHead(fired), dOut, true, false)];
+    const gradients: tf.Tensor4D[] = [tf.matMul(dCounts, k), tf.matMul(dCounts, q, true, false), tf.matMul(fired, dOut, true, false)];
     const dqkv = tf.concat(gradients.map((gradient) => joinHeads(gradient, timeSteps)), 3);
     const perPair = tf.reshape<tf.Rank.R2>(tf.sum(perRow, 0), [heads, length * length]);
     const dDistance = tf.matMul(perPair, tf.cast(tf.oneHot(tf.reshape(distances(length), [-1]), attrs.R), 'float32') as tf.Tensor2D);

@@ -23,7 +23,9 @@ export function rateCollector(): { observe: SpikeObserver; rates: SiteRateTensor
     }
     const sites: SpikeSite[] = site === 'query' ? ['query', 'key', 'value'] : [site];
     const perSite = firingRates(spikes as tf.Tensor3D, sites.length);
-    sites.forEach((name, i) => rates.push({ layer, site: name, rate: tf.reshape<tf.Rank.R0>(tf.slice(perSite, [i], [1]), []) }));
+    // The gradient of an unstack with one output fails in TensorFlow.js 4.22.
+    const perSiteRates = sites.length === 1 ? [tf.reshape<tf.Rank.R0>(perSite, [])] : (tf.unstack(perSite) as tf.Scalar[]);
+    sites.forEach((name, i) => rates.push({ layer, site: name, rate: perSiteRates[i] as tf.Scalar }));
   };
   return { observe, rates };
 }

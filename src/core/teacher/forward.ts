@@ -1,6 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-import { indicator } from '../ops/indicator.js';
 import { layerNorm } from '../ops/layer-norm.js';
 import { OPT_POSITION_OFFSET } from './config.js';
 import type { Teacher } from './parameters.js';
@@ -25,7 +24,14 @@ export interface TeacherLayerTrace {
   /** Residual stream after the block. */ readonly output: tf.Tensor2D;
 }
 
-interface Sequence { readonly batch: number; readonly length: number }
+interface Sequence {
+  readonly batch: number;
+  readonly length: number;
+  /** (L, L): what future keys are set back by. */ readonly future: tf.Tensor2D;
+}
+
+/** Added to the score of a key that the query must not see. */
+const FUTURE_SCORE = -1e9;
 
 /**
  * Forward pass of an OPT decoder (Zhang et al., 2022): pre-norm (125M, 1.3B and up) or post-norm with projected embeddings
@@ -35,7 +41,7 @@ interface Sequence { readonly batch: number; readonly length: number }
 export function teacherForward(teacher: Teacher, ids: tf.Tensor2D): TeacherTrace {
   const { config } = teacher;
   const [batch, length] = ids.shape;
-  const sequence = { batch, length };
+  const sequence = { batch, length, future: futureScores(length) };
   const embedding = embed(teacher, ids);
   let stream = tf.reshape<tf.Rank.R2>(embedding, [batch * length, config.hiddenSize]);
   const attention: tf.Tensor4D[] = [];
@@ -48,6 +54,13 @@ export function teacherForward(teacher: Teacher, ids: tf.Tensor2D): TeacherTrace
   }
   const hidden = layers.map((trace) => tf.reshape<tf.Rank.R3>(trace.output, [batch, length, config.hiddenSize]));
   return { logits: tf.reshape(head(teacher, stream), [batch, length, config.vocabSize]), embedding, hidden, attention, layers };
+}
+
+/** (L, L): 0 up to the query's own position, then FUTURE_SCORE; made once per forward pass. */
+function futureScores(length: number): tf.Tensor2D {
+  const scores = new Float32Array(length * length);
+  for (let query = 0; query < length; query++) scores.fill(FUTURE_SCORE, query * length + query + 1, (query + 1) * length);
+  return tf.tensor2d(scores, [length, length]);
 }
 
 function embed(teacher: Teacher, ids: tf.Tensor2D): tf.Tensor3D {
@@ -119,9 +132,7 @@ function attend(
   const split = (x: tf.Tensor2D): tf.Tensor4D => tf.transpose(tf.reshape(x, [batch, length, heads, width / heads]), [0, 2, 1, 3]);
   const [q, k, v] = [split(qkv.query), split(qkv.key), split(qkv.value)];
   const scores = tf.mul(tf.matMul(q, k, false, true), 1 / Math.sqrt(width / heads));
-  const index = tf.range(0, length, 1, 'int32');
-  const future = indicator(tf.less(tf.expandDims(index, 1), tf.expandDims(index, 0)));
-  const probabilities = tf.softmax(tf.add(scores, tf.mul(future, -1e9))) as tf.Tensor4D;
+  const probabilities = tf.softmax(tf.add(scores, at.future)) as tf.Tensor4D;
   const context = tf.transpose(tf.matMul(probabilities, v), [0, 2, 1, 3]);
   return { context: tf.reshape(context, [batch * length, width]), probabilities };
 }
