@@ -28,6 +28,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--preset", choices=("practical", "paper"), default="practical")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--serve", action="store_true",
+                        help="read numbers of steps from standard input, one a line, and answer each with the times of these steps")
     return parser.parse_args()
 
 
@@ -36,8 +38,11 @@ def main() -> None:
     options = parse_arguments()
     # Read when the libraries are loaded, hence before the import of torch.
     os.environ.update({"OMP_NUM_THREADS": str(options.threads), "OPENBLAS_NUM_THREADS": str(options.blas_threads)})
-    from timed_step import measure
+    from timed_step import measure, serve
 
+    if options.serve:
+        serve(options)
+        return
     report = measure(options)
     if options.json:
         print(json.dumps(report))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 import statistics
+import sys
 import time
 from typing import Any
 
@@ -59,29 +61,47 @@ def build(options: argparse.Namespace, generator: torch.Generator) -> Trainer:
     return Trainer(config, teacher, random_student(config, teacher, sample, Rates(), generator))
 
 
+def timed(trainer: Trainer, options: argparse.Namespace, generator: torch.Generator) -> tuple[float, float, float, Tensor]:
+    """One step on a random batch: wall and processor time in milliseconds, loss, mean firing rate."""
+    batch = torch.randint(options.vocab, (options.batch, options.context + 1), generator=generator)
+    start, start_processor = time.perf_counter(), time.process_time()
+    loss, by_site = trainer.step(batch)
+    wall_ms, processor_ms = 1000 * (time.perf_counter() - start), 1000 * (time.process_time() - start_processor)
+    return wall_ms, processor_ms, loss, torch.stack(list(by_site.values())).mean().detach()
+
+
+def describe() -> dict[str, str]:
+    """What computes."""
+    return {"implementation": f"PyTorch {torch.__version__}, autograd, float32", "python": platform.python_version()}
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Warms up, says what computes, then answers every line of standard input, a number of steps, with the times of these steps."""
+    torch.set_num_threads(options.threads)
+    generator = torch.Generator().manual_seed(options.seed)
+    trainer = build(options, generator)
+    for _ in range(options.warm_up):
+        timed(trainer, options, generator)
+    print(json.dumps(describe()), flush=True)
+    for line in sys.stdin:
+        steps = [timed(trainer, options, generator) for _ in range(int(line))]
+        print(json.dumps({"wallMs": [step[0] for step in steps], "processorMs": [step[1] for step in steps]}), flush=True)
+
+
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Builds, warms up and times; wall time and processor time of each step in milliseconds."""
     torch.set_num_threads(options.threads)
     generator = torch.Generator().manual_seed(options.seed)
     trainer = build(options, generator)
-    rates: list[Tensor] = []
-    loss = float("nan")
-    wall_ms, processor_ms = [], []
-    for number in range(options.warm_up + options.steps):
-        batch = torch.randint(options.vocab, (options.batch, options.context + 1), generator=generator)
-        start, start_processor = time.perf_counter(), time.process_time()
-        loss, by_site = trainer.step(batch)
-        if number >= options.warm_up:
-            wall_ms.append(1000 * (time.perf_counter() - start))
-            processor_ms.append(1000 * (time.process_time() - start_processor))
-        rates.append(torch.stack(list(by_site.values())).mean().detach())
+    steps = [timed(trainer, options, generator) for _ in range(options.warm_up + options.steps)]
+    wall_ms = [step[0] for step in steps[options.warm_up :]]
     return {
-        "implementation": f"PyTorch {torch.__version__}, autograd, float32", "python": platform.python_version(),
-        "machine": platform.machine(), "options": {key: value for key, value in vars(options).items() if key != "json"},
+        **describe(), "machine": platform.machine(),
+        "options": {key: value for key, value in vars(options).items() if key not in ("json", "serve")},
         "parameters": sum(value.numel() for value in trainer.student.values()),
-        "stepMs": summary(wall_ms), "processorMs": summary(processor_ms),
+        "stepMs": summary(wall_ms), "processorMs": summary([step[1] for step in steps[options.warm_up :]]),
         "tokensPerSecond": 1000 * options.batch * options.context / statistics.median(wall_ms),
-        "meanRate": {"first": rates[0].item(), "last": rates[-1].item()}, "lastLoss": loss,
+        "meanRate": {"first": steps[0][3].item(), "last": steps[-1][3].item()}, "lastLoss": steps[-1][2],
     }
 
 

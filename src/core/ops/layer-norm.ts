@@ -32,7 +32,7 @@ type Normalised = [tf.Tensor, tf.Tensor, tf.Tensor];
 
 function forward(x: tf.Tensor, affine: { weight: tf.Tensor; bias: tf.Tensor }, attrs: { eps: number }): Normalised {
   if (hasKernel('BispikLayerNorm')) {
-    const outputs = runKernel('BispikLayerNorm', { x, ...affine }, attrs);
+    const outputs = runKernel('BispikLayerNorm', { x, weight: affine.weight, bias: affine.bias }, attrs);
     return [output(outputs, 0), output(outputs, 1), output(outputs, 2)];
   }
   const mean = tf.mean(x, 1, true);
