@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import { createRandom } from '../../src/core/corpus/random.js';
 import type { StudentConfig } from '../../src/core/student/config.js';
+import { parameterShapes } from '../../src/core/student/parameters.js';
 import type { NewTeacher } from '../../src/core/teacher/init.js';
 import { initTeacher } from '../../src/core/teacher/init.js';
 import type { Teacher } from '../../src/core/teacher/parameters.js';
@@ -46,4 +47,14 @@ export function tinyTeacher(change: Partial<NewTeacher> = {}): Teacher {
 export function tinyIds(batch: number, length: number, seed = 4): tf.Tensor2D {
   const random = createRandom(seed);
   return tf.tensor2d(Int32Array.from({ length: batch * length }, () => random.integer(TINY_SHAPE.vocabSize)), [batch, length], 'int32');
+}
+
+/** Seeded parameters of any student, large enough that about a third of its neurons fire. */
+export function tinyStudentParameters(config: StudentConfig, seed = 5): Map<string, tf.Tensor> {
+  const random = createRandom(seed);
+  return new Map(Array.from(parameterShapes(config), ([name, shape]) => {
+    const size = shape.reduce((a, b) => a * b, 1);
+    const [centre, spread] = name.endsWith('.gain') ? [1, 0.2] : [0.1, 0.7];
+    return [name, tf.tensor(Float32Array.from({ length: size }, () => centre + spread * random.normal()), [...shape])];
+  }));
 }

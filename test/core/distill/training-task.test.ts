@@ -1,0 +1,147 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { expect } from 'chai';
+
+import { distillConfigSchema } from '../../../src/core/config/schema.js';
+import { createRandom } from '../../../src/core/corpus/random.js';
+import { createProjections } from '../../../src/core/distill/projections.js';
+import { spadTerms } from '../../../src/core/distill/spad.js';
+import { studentConfigOf } from '../../../src/core/distill/student-config.js';
+import { createDistillTask } from '../../../src/core/distill/training-task.js';
+import { ConfigError } from '../../../src/core/errors.js';
+import { ignoreSpikes } from '../../../src/core/student/observe.js';
+import { studentForward } from '../../../src/core/student/forward.js';
+import { parameterShapes } from '../../../src/core/student/parameters.js';
+import type { OptConfig } from '../../../src/core/teacher/config.js';
+import { backward } from '../../../src/core/train/backward.js';
+import type { TrainingTask } from '../../../src/core/train/task.js';
+import { describeOnBackends, expectClose } from '../../support/backends.js';
+import { TINY_STUDENT, tinyIds, tinyStudentParameters, tinyTeacher } from '../../support/tiny-models.js';
+
+const STUDENT = { ...TINY_STUDENT, hiddenSize: 6, layers: 1, neuron: { ...TINY_STUDENT.neuron, timeSteps: 2 } };
+const TEACHER: OptConfig = {
+  ...TINY_STUDENT, family: 'opt', embeddingSize: 8, normPlacement: 'pre', hasFinalNorm: true, activation: 'relu', hasBias: true, hasNormAffine: true, tiedHead: true,
+};
+const TERMS = ['ea', 'saa', 'sfa', 'sta', 'hta', 'rateLoss'];
+const settings = (change: Record<string, unknown> = {}) => distillConfigSchema.parse({ run: 'r', teacher: 't', distill: { featureForm: 'projected', ...change } }).distill;
+const batch = (): Int32Array => tinyIds(2, 7).dataSync<'int32'>().slice();
+
+interface Made { readonly task: TrainingTask; readonly exported: string[][] }
+
+/** A student of width 6 and depth 1 under a teacher of width 8 and depth 2, so that everything has to be aligned. */
+function makeTask(change: { checkBinary?: boolean } = {}): Made {
+  const teacher = tinyTeacher();
+  const projections = createProjections({ student: 6, teacher: 8 }, 'projected', createRandom(2));
+  const exported: string[][] = [];
+  const task = createDistillTask({
+    config: STUDENT, teacher, context: 6, checkBinary: change.checkBinary ?? true,
+    initial: new Map([...tinyStudentParameters(STUDENT), ...projections.parameters]),
+    terms: (parameters) => spadTerms({ settings: settings(), student: STUDENT, teacher: teacher.config, projections }, parameters),
+    exportStudent: async (parameters) => { exported.push([...parameters.keys()]); },
+  });
+  return { task, exported };
+}
+
+describeOnBackends('distillation task', (backend) => {
+  it('gives every term, weighted, their sum, and the rate of every site; every parameter and projection gets a gradient', async function () {
+    // The contract with the reference implementation has gradients on WebGPU; another pass takes a software adapter 20 s.
+    if (backend === 'webgpu') this.skip();
+    const { task } = makeTask();
+    let losses: ReturnType<TrainingTask['losses']> | null = null;
+    const tokens = batch();
+    const { value, gradients } = tf.tidy(() => {
+      const result = backward(task.parameters, () => {
+        losses = task.losses(tokens);
+        [...Object.values(losses.terms), ...losses.rates.map(({ rate }) => rate)].forEach((tensor) => tf.keep(tensor));
+        return losses.total;
+      });
+      [result.value, ...result.gradients.values()].forEach((tensor) => tf.keep(tensor));
+      return result as never;
+    }) as ReturnType<typeof backward>;
+    const { terms, rates } = losses as unknown as ReturnType<TrainingTask['losses']>;
+    expect(Object.keys(terms)).to.deep.equal(TERMS);
+    const values = await Promise.all(Object.values(terms).map(async (term) => (await term.data())[0] as number));
+    values.forEach((term, i) => expect(term, TERMS[i]).to.be.above(0));
+    expectClose(await value.data(), [values.reduce((a, b) => a + b)], { absolute: 1e-5 });
+    expect(rates.map(({ site }) => site)).to.have.members(['attention_entry', 'query', 'key', 'value', 'attention', 'attention_out', 'feed_forward_entry', 'hidden']);
+    for (const { rate } of rates) expect((await rate.data())[0]).to.be.within(0, 1);
+    expect([...gradients.keys()]).to.deep.equal([...task.parameters.keys()]);
+    for (const [name, gradient] of gradients) expect((await tf.max(tf.abs(gradient)).data())[0], name).to.be.above(0);
+    task.dispose();
+  });
+
+  it('measures validation as the mean loss over all targets, and leaves no tensor behind', async () => {
+    const { task } = makeTask();
+    // 9 windows: one full group of eight and a rest; 2 where each shape costs seconds of compilation.
+    const count = backend === 'webgpu' ? 2 : 9;
+    const windows = Array.from({ length: count }, (_, i) => tinyIds(1, 7, 30 + i).dataSync<'int32'>().slice());
+    const ids = tf.tensor2d(windows.flatMap((window) => [...window.slice(0, 6)]), [count, 6], 'int32');
+    const logits = await tf.tidy(() => studentForward({ config: STUDENT, parameters: task.parameters }, ids, ignoreSpikes).logits).data();
+    const targets = windows.flatMap((window) => [...window.slice(1)]);
+    const expected = targets.map((target, i) => {
+      const row = Array.from(logits.slice(i * 13, (i + 1) * 13));
+      return Math.log(row.reduce((total, x) => total + Math.exp(x), 0)) - (row[target] as number);
+    });
+    const before = tf.memory().numTensors;
+    const nll = await task.validNll(windows);
+    expect(tf.memory().numTensors).to.equal(before);
+    expectClose([nll], [expected.reduce((a, b) => a + b) / (6 * count)], { absolute: 1e-4 });
+    task.dispose();
+  });
+
+  it('keeps gains at .02 or more and touches nothing else', async () => {
+    const { task } = makeTask();
+    const gain = task.parameters.get('layers.0.attention.gain') as tf.Variable;
+    const bias = task.parameters.get('layers.0.attention_out.bias') as tf.Variable;
+    tf.tidy(() => {
+      gain.assign(tf.tensor1d([-3, 0.5]));
+      bias.assign(tf.fill([6], -1));
+    });
+    task.constrain?.();
+    expectClose(await gain.data(), [0.02, 0.5], { absolute: 1e-9 });
+    expectClose(await bias.data(), new Array<number>(6).fill(-1), { absolute: 0 });
+    task.dispose();
+  });
+
+  it('exports the student without its projections, in file order, and frees exactly its parameters', async () => {
+    const before = tf.memory().numTensors;
+    const { task, exported } = makeTask();
+    await task.exportModel('somewhere');
+    expect(exported).to.deep.equal([[...parameterShapes(STUDENT).keys()]]);
+    expect([...task.parameters.keys()].filter((name) => name.startsWith('projection.'))).to.have.lengthOf(3);
+    task.dispose();
+    expect(tf.memory().numTensors - before, 'the teacher stays').to.equal(tinyTeacherSize());
+  });
+});
+
+function tinyTeacherSize(): number {
+  const { parameters } = tinyTeacher();
+  tf.dispose([...parameters.values()]);
+  return parameters.size;
+}
+
+describe('the list of loss terms', () => {
+  const terms = (change: Record<string, unknown>) => spadTerms({
+    settings: settings(change), student: TINY_STUDENT, teacher: TEACHER, projections: createProjections({ student: 8, teacher: 8 }, 'normalised', createRandom(1)),
+  }, new Map());
+
+  it('has the names metrics.jsonl promises and the weights of the configuration', () => {
+    const weights = { embedding: 1, attention: 2, feature: 3, softTarget: 4, hardTarget: 5 };
+    expect(terms({ weights, rateHinge: { weight: 6, target: 0.1 } }).map(({ name, weight }) => [name, weight])).to.deep.equal(TERMS.map((name, i) => [name, i + 1]));
+  });
+
+  it('refuses maps that do not fit, naming the key', () => {
+    expect(() => terms({ layerMap: [0] })).to.throw(ConfigError, 'distill.layerMap has 1 entries, expected 2');
+    expect(() => terms({ headMap: [0, 2] })).to.throw(ConfigError, 'distill.headMap[1] is 2, expected an integer from 0 to 1');
+  });
+});
+
+describe('the student a run configures', () => {
+  it('has the settings of the file, the teacher’s shape where there are none, and its special tokens', () => {
+    const config = distillConfigSchema.parse({ run: 'r', teacher: 't', student: { timeSteps: 3, decay: 0.5, reset: 'hard', heads: 4, onOff: false, embeddingGain: 7 } });
+    expect(studentConfigOf(config, { ...TEACHER, layerNormEps: 1e-6 })).to.deep.equal({
+      vocabSize: 13, hiddenSize: 8, layers: 2, heads: 4, feedForwardSize: 16, contextLength: 12,
+      neuron: { timeSteps: 3, decay: 0.5, threshold: 1, reset: 'hard', surrogate: 'atan', surrogateAlpha: 2, detachReset: true },
+      residualWrite: 'current', learnedNeurons: true, onOff: false, relativeBias: true, embeddingGain: 7, layerNormEps: 1e-6, bosId: null, eosId: 2, padId: null,
+    });
+  });
+});
