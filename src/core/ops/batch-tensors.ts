@@ -28,15 +28,18 @@ export function batchTensors(batch: Int32Array, context: number): BatchTensors {
 /**
  * Mean next-token cross-entropy over equally long windows, run a few at a time.
  * @param windows each of L + 1 tokens. @param rowLosses nats of every target of one batch, (B·L), in a tidy of its own.
- * @returns nats per token, summed in float64.
+ * @returns nats per token, summed in float64. @throws ShapeError without windows, or when their lengths differ.
  */
 export async function meanNll(windows: readonly Int32Array[], rowLosses: (batch: BatchTensors) => tf.Tensor1D): Promise<number> {
   const atOnce = 8;
+  const length = windows[0]?.length ?? 0;
+  if (length === 0) throw new ShapeError('there are no windows to measure a loss on');
+  const other = windows.findIndex((window) => window.length !== length);
+  if (other >= 0) throw new ShapeError(`window ${other} has ${windows[other]?.length} tokens, window 0 has ${length}`);
   let sum = 0;
   let count = 0;
   for (let start = 0; start < windows.length; start += atOnce) {
     const part = windows.slice(start, start + atOnce);
-    const length = part[0]?.length ?? 0;
     const joined = new Int32Array(part.length * length);
     part.forEach((window, i) => joined.set(window, i * length));
     const losses = tf.tidy(() => rowLosses(batchTensors(joined, length - 1)));
