@@ -1,4 +1,4 @@
-import { access } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { teacherFolder } from '../config/shipped.js';
@@ -11,6 +11,7 @@ import { teacherLanguageModel } from '../teacher/language-model.js';
 import { uploadTeacher } from '../teacher/parameters.js';
 import { loadTeacher } from '../teacher/weights.js';
 import type { LanguageModel } from '../types.js';
+import { RESOLVED_CONFIG } from './run-folder.js';
 
 /** A model folder: what kind it is, and where exactly it lies. */
 export interface ModelFolder {
@@ -35,8 +36,10 @@ async function modelFolderOf(path: string): Promise<string> {
   for (const inRun of ['student', 'teacher']) {
     if (await has(join(inRun, 'config.json'))) return join(path, inRun);
   }
-  if (await has('config.resolved.yaml')) {
-    throw new FormatError(`${path} is a run that has not written a model yet`, { suggestions: [`bispik distill --resume ${path}`] });
+  if (await has(RESOLVED_CONFIG)) {
+    const isDistillation = /^teacher:/m.test(await readFile(join(path, RESOLVED_CONFIG), 'utf8'));
+    const goOn = isDistillation ? `bispik distill --resume ${path}` : `bispik train-teacher --config ${join(path, RESOLVED_CONFIG)}`;
+    throw new FormatError(`${path} is a run that has not written a model yet`, { suggestions: [goOn] });
   }
   throw new FormatError(`${path} holds no model: config.json not found`, {
     suggestions: ['Name a student, teacher or run folder', 'bispik import-teacher facebook/opt-125m --out models/opt-125m'],

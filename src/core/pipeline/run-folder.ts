@@ -39,7 +39,7 @@ export async function createRunFolder(config: DistillConfig | TeacherConfig): Pr
   await writeTextAtomically(join(config.run, RESOLVED_CONFIG), configToYaml(config));
 }
 
-/** What decides the result of a run: its configuration, without where it lies and where it computes, and the hashes of what it reads. */
+/** What decides the result of a run: its configuration, without where it lies, and the hashes of what it reads. */
 export function runIdentity(config: DistillConfig | TeacherConfig, hashes: Readonly<Record<string, string>>): Record<string, unknown> {
   const { run: _folder, ...rest } = config;
   return { ...rest, ...hashes };
