@@ -60,15 +60,16 @@ async function material(config: DistillConfig): Promise<{ teacher: Teacher; toke
 }
 
 /** Steps as the trainer makes them, one after the other. */
-function stepper(task: TrainingTask, config: DistillConfig, tokens: Int32Array): () => Promise<void> {
+function stepper(task: TrainingTask, config: DistillConfig, tokens: Int32Array): { step: () => Promise<void>; moments: () => tf.Tensor[] } {
   const { beta1, beta2, epsilon, weightDecay, clipNorm, learningRate, accumulate } = config.train;
   const options = { adam: { beta1, beta2, epsilon, weightDecay }, learningRate: learningRate / 10, clipNorm, hasTermNorms: false };
   const batches = distillationBatches(tokens, config);
   let state = initAdam(task.parameters);
-  return async () => {
+  const step = async (): Promise<void> => {
     const next = await trainStep(task, { batches: Array.from({ length: accumulate }, () => batches.next()), state }, options);
     state = next.state;
   };
+  return { step, moments: () => [...state.mean.values(), ...state.square.values()] };
 }
 
 async function timeSteps(step: () => Promise<void>, count: number): Promise<StepTimes> {
@@ -112,9 +113,9 @@ const { teacher, tokens } = await material(config);
 const task = await createDistillation({
   config, teacher, trainTokens: tokens, exportStudent: async () => undefined, ctx: { reporter: silentReporter, signal: new AbortController().signal },
 }, false);
-const step = stepper(task, config, tokens);
+const { step, moments } = stepper(task, config, tokens);
 for (let i = 0; i < WARM_UP; i++) await step();
-const traffic = await countTraffic(step);
+const traffic = await countTraffic(step, [...task.parameters.values(), ...teacher.parameters.values(), ...moments()]);
 
 const student = studentConfigOf(config, teacher.config);
 const { batch, context, accumulate } = config.train;

@@ -5,7 +5,7 @@ import * as tf from '@tensorflow/tfjs-core';
 export interface KernelTraffic {
   /** Kernel launches. */ readonly dispatches: number;
   /** Bytes of all inputs and outputs of these launches. */ readonly bytesMoved: number;
-  /** Largest sum of all live tensors after any launch [bytes]. */ readonly peakBytes: number;
+  /** Largest sum of all live values after any launch, `resident` ones included; shared values count once [bytes]. */ readonly peakBytes: number;
 }
 
 /** These only rename memory: they launch nothing and move nothing. */
@@ -15,9 +15,10 @@ const VIEWS = new Set(['Reshape', 'Identity']);
  * Counts the kernel launches of `work` on the active backend. A kernel that is put together from others (the composed forms of our
  * operations) counts as these others. Its own slow-down makes the times of `work` worthless.
  */
-export async function countTraffic(work: () => Promise<void>): Promise<KernelTraffic> {
+export async function countTraffic(work: () => Promise<void>, resident: Iterable<tf.Tensor>): Promise<KernelTraffic> {
   const backend = tf.getBackend();
-  const counts = { dispatches: 0, bytesMoved: 0, peakBytes: 0 };
+  const counts: Counts = { dispatches: 0, bytesMoved: 0, peakBytes: 0, live: new Map() };
+  for (const tensor of resident) counts.live.set(tensor.dataId, bytesOf(tensor));
   const originals = tf.getKernelsForBackend(backend);
   replace(originals.map((kernel) => ({ ...kernel, kernelFunc: counted(kernel, counts) })));
   try {
@@ -25,8 +26,11 @@ export async function countTraffic(work: () => Promise<void>): Promise<KernelTra
   } finally {
     replace(originals);
   }
-  return counts;
+  const { dispatches, bytesMoved, peakBytes } = counts;
+  return { dispatches, bytesMoved, peakBytes };
 }
+
+interface Counts { dispatches: number; bytesMoved: number; peakBytes: number; readonly live: Map<object, number> }
 
 function replace(kernels: readonly KernelConfig[]): void {
   for (const kernel of kernels) {
@@ -35,7 +39,7 @@ function replace(kernels: readonly KernelConfig[]): void {
   }
 }
 
-function counted(kernel: KernelConfig, counts: { dispatches: number; bytesMoved: number; peakBytes: number }): KernelConfig['kernelFunc'] {
+function counted(kernel: KernelConfig, counts: Counts): KernelConfig['kernelFunc'] {
   return (call) => {
     const before = counts.dispatches;
     const outputs = kernel.kernelFunc(call);
@@ -44,7 +48,13 @@ function counted(kernel: KernelConfig, counts: { dispatches: number; bytesMoved:
       counts.dispatches++;
       for (const tensor of [...Object.values(call.inputs).flat(), ...[outputs].flat()]) counts.bytesMoved += bytesOf(tensor);
     }
-    counts.peakBytes = Math.max(counts.peakBytes, tf.memory().numBytes);
+    for (const tensor of [outputs].flat()) counts.live.set(tensor.dataId, bytesOf(tensor));
+    let bytes = 0;
+    for (const [dataId, size] of counts.live) {
+      if (tf.backend().refCount(dataId) > 0) bytes += size;
+      else counts.live.delete(dataId);
+    }
+    counts.peakBytes = Math.max(counts.peakBytes, bytes);
     return outputs;
   };
 }

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import type { LifNeuron } from '../ops/lif.js';
 import { encodeRate } from '../ops/lif.js';
-import { squaredError } from '../ops/reduce.js';
+import { scale, squaredError } from '../ops/reduce.js';
 import type { LossTerm } from './total-loss.js';
 
 /** How attention maps are compared. */
@@ -28,7 +28,7 @@ export function attentionLoss(weight: number, how: AttentionAlignment): LossTerm
         const target = selectHeads(at(teacher.attention, at(how.layerMap, layer)), how.headMap);
         return how.form === 'raw' ? rawLoss(map, target, how) : rowNormalisedLoss(map, target, how);
       });
-      return tf.div(tf.addN(perLayer), perLayer.length);
+      return scale(tf.addN(perLayer), 1 / perLayer.length);
     },
   };
 }
@@ -48,9 +48,8 @@ function rawLoss(map: tf.Tensor4D, target: tf.Tensor4D, how: AttentionAlignment)
   const [batch, heads, length] = map.shape;
   const entries = (batch * heads * length * (length + 1)) / 2;
   // Future entries are 0 in the map, in the probabilities and (threshold > 0) in their rate, so summing everything is exact.
-  const rate = squaredError(map, encodeRate(target, how.neuron));
-  const direct = squaredError(map, target);
-  return tf.div(tf.add(tf.mul(rate, how.gamma), tf.mul(direct, 1 - how.gamma)), entries);
+  const rate = squaredError(map, encodeRate(target, how.neuron), how.gamma / entries);
+  return tf.add(rate, squaredError(map, target, (1 - how.gamma) / entries));
 }
 
 function rowNormalisedLoss(map: tf.Tensor4D, target: tf.Tensor4D, how: AttentionAlignment): tf.Scalar {

@@ -1,4 +1,4 @@
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
 
 import { squaredError } from '../ops/reduce.js';
 import type { LossTerm } from './total-loss.js';
@@ -11,6 +11,6 @@ export function embeddingLoss(weight: number, project: Projection): LossTerm {
   return {
     name: 'ea',
     weight,
-    compute: ({ student, teacher }) => tf.div(squaredError(project(student.embedding), teacher.embedding), teacher.embedding.size),
+    compute: ({ student, teacher }) => squaredError(project(student.embedding), teacher.embedding, 1 / teacher.embedding.size),
   };
 }

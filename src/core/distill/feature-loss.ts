@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-import { squaredError } from '../ops/reduce.js';
+import { scale, squaredError } from '../ops/reduce.js';
 import { normalise } from '../ops/layer-norm.js';
 import type { LifNeuron } from '../ops/lif.js';
 import { encodeRate } from '../ops/lif.js';
@@ -35,18 +35,17 @@ export function featureLoss(weight: number, how: FeatureAlignment): LossTerm {
         if (target === undefined) throw new Error(`student layer ${layer} is mapped to a teacher layer that does not exist`);
         return how.form === 'normalised' ? normalisedLoss(stream, target, how) : projectedLoss(stream, target, how);
       });
-      return tf.div(tf.addN(perLayer), perLayer.length);
+      return scale(tf.addN(perLayer), 1 / perLayer.length);
     },
   };
 }
 
 function normalisedLoss(stream: tf.Tensor3D, target: tf.Tensor3D, how: FeatureAlignment): tf.Scalar {
-  return tf.div(squaredError(normalise(how.project(stream), EPSILON), normalise(target, EPSILON)), target.size);
+  return squaredError(normalise(how.project(stream), EPSILON), normalise(target, EPSILON), 1 / target.size);
 }
 
 function projectedLoss(stream: tf.Tensor3D, target: tf.Tensor3D, how: FeatureAlignment): tf.Scalar {
   const features = normalise(how.project(stream), EPSILON);
-  const rate = tf.div(squaredError(features, encodeRate(target, how.neuron)), target.size);
-  const direct = tf.div(squaredError(features, target), target.size);
-  return tf.add(tf.mul(rate, how.gamma), tf.mul(direct, 1 - how.gamma));
+  const rate = squaredError(features, encodeRate(target, how.neuron), how.gamma / target.size);
+  return tf.add(rate, squaredError(features, target, (1 - how.gamma) / target.size));
 }

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import { indicator } from '../ops/indicator.js';
-import { meanOfAll, sumOfAll } from '../ops/reduce.js';
+import { meanOfAll, scale, sumOfAll } from '../ops/reduce.js';
 import { crossEntropy, softTargetDivergence } from '../ops/logit-losses.js';
 import type { LossTerm } from './total-loss.js';
 
@@ -16,7 +16,7 @@ export function softTargetLoss(weight: number, temperature: number): LossTerm {
     name: 'sta',
     weight,
     compute: ({ student, teacher }) =>
-      tf.mul(meanOfAll(softTargetDivergence(rows(student.logits), rows(teacher.logits), temperature)), temperature * temperature),
+      scale(meanOfAll(softTargetDivergence(rows(student.logits), rows(teacher.logits), temperature)), temperature * temperature),
   };
 }
 

@@ -1,13 +1,17 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { scale } from '../ops/reduce.js';
 import type { StudentTrace } from '../student/forward.js';
 import type { SiteRateTensor } from '../student/observe.js';
 import type { TeacherTrace } from '../teacher/forward.js';
 
+/** What a student is aligned with. */
+export type TeacherTargets = Omit<TeacherTrace, 'layers'>;
+
 /** What every loss term can see. */
 export interface LossInputs {
   readonly student: StudentTrace;
-  /** A constant: no gradient reaches it. */ readonly teacher: TeacherTrace;
+  /** A constant: no gradient reaches it. */ readonly teacher: TeacherTargets;
   /** (B·L) int32 next tokens; −1 is ignored. */ readonly labels: tf.Tensor1D;
   readonly rates: readonly SiteRateTensor[];
 }
@@ -28,7 +32,7 @@ export function totalLoss(terms: readonly LossTerm[], inputs: LossInputs): { tot
   for (const term of terms) {
     if (term.weight === 0) continue;
     if (weighted[term.name] !== undefined) throw new Error(`two loss terms are called ${term.name}`);
-    weighted[term.name] = tf.mul(term.compute(inputs), term.weight);
+    weighted[term.name] = scale(term.compute(inputs), term.weight);
   }
   const parts = Object.values(weighted);
   return { total: parts.length === 0 ? tf.scalar(0) : tf.addN(parts), terms: weighted };

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import { batchTensors, meanNll } from '../ops/batch-tensors.js';
 import { crossEntropy } from '../ops/logit-losses.js';
+import { unrecorded } from '../ops/unrecorded.js';
 import type { StudentConfig } from '../student/config.js';
 import { studentForward } from '../student/forward.js';
 import { assertBinary, assertBinarySync, binaryWatch, observeBoth, rateCollector } from '../student/observe.js';
@@ -9,7 +10,7 @@ import { parameterShapes } from '../student/parameters.js';
 import { teacherForward } from '../teacher/forward.js';
 import type { Teacher } from '../teacher/parameters.js';
 import type { LossTerms, TrainingTask } from '../train/task.js';
-import type { LossTerm } from './total-loss.js';
+import type { LossTerm, TeacherTargets } from './total-loss.js';
 import { totalLoss } from './total-loss.js';
 
 /** Gains stay at least this large, so that folding them into thresholds stays finite. */
@@ -60,13 +61,26 @@ interface TaskContext {
 function distillLosses(batch: Int32Array, context: TaskContext): LossTerms {
   const { student, options } = context;
   const { ids, labels } = batchTensors(batch, options.context);
-  const teacher = teacherForward(options.teacher, ids);
+  const teacher = teacherTrace(options.teacher, ids);
   const { observe, rates } = rateCollector();
   const watch = binaryWatch(student.config.neuron.timeSteps);
   const trace = studentForward(student, ids, options.checkBinary ? observeBoth(observe, watch.observe) : observe);
   const { total, terms } = totalLoss(context.terms, { student: trace, teacher, labels, rates });
   if (options.checkBinary && tf.getBackend() !== 'webgpu') assertBinarySync(watch.violations);
   return { total, terms, rates };
+}
+
+/** What the losses see of the teacher, as constants. */
+function teacherTrace(teacher: Teacher, ids: tf.Tensor2D): TeacherTargets {
+  const { layers } = teacher.config;
+  const [logits, embedding, ...perLayer] = unrecorded(() => {
+    const trace = teacherForward(teacher, ids);
+    return [trace.logits, trace.embedding, ...trace.hidden, ...trace.attention];
+  });
+  return {
+    logits: logits as tf.Tensor3D, embedding: embedding as tf.Tensor3D,
+    hidden: perLayer.slice(0, layers) as tf.Tensor3D[], attention: perLayer.slice(layers) as tf.Tensor4D[],
+  };
 }
 
 /** Mean loss over windows; every forward pass is checked to be binary. */

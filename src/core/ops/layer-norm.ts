@@ -8,18 +8,21 @@ import { applyCustomOp, hasKernel, output, runKernel } from './kernels.js';
  */
 export function layerNorm<X extends tf.Tensor>(x: X, affine: { weight: tf.Tensor1D; bias: tf.Tensor1D; epsilon: number }): X {
   const width = affine.weight.shape[0];
-  const flat = tf.reshape(x, [x.size / width, width]);
+  const flatShape = [x.size / width, width];
   const attrs = { eps: affine.epsilon };
-  const y = applyCustomOp({
-    inputs: [flat, affine.weight, affine.bias],
+  return applyCustomOp({
+    inputs: [x, affine.weight, affine.bias],
     forward: (save) => {
+      const flat = tf.reshape(x, flatShape);
       const [normalised, mean, rstd] = forward(flat, affine, attrs);
       save([flat, affine.weight, mean, rstd]);
-      return normalised;
+      return tf.reshape(normalised, x.shape);
     },
-    backward: (dy, saved) => backward(dy, saved, attrs),
-  });
-  return tf.reshape(y, x.shape) as X;
+    backward: (dy, saved) => {
+      const [dx, ...rest] = backward(tf.reshape(dy, flatShape), saved, attrs);
+      return [tf.reshape(dx as tf.Tensor, x.shape), ...rest];
+    },
+  }) as X;
 }
 
 /** Layer normalisation without learned scale and shift. */

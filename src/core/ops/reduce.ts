@@ -2,45 +2,53 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import { applyCustomOp, output } from './kernels.js';
 
+/** factor·x, differentiable; unlike `tf.mul` with a number it saves nothing for the backward pass. */
+export function scale<X extends tf.Tensor>(x: X, factor: number): X {
+  return applyCustomOp({ inputs: [x], forward: () => tf.mul(x, factor), backward: (dy) => [tf.mul(dy, factor)] }) as X;
+}
+
 /**
- * Sum over some axes. Its gradient only repeats the given one; TensorFlow.js's own fills a tensor of ones in JavaScript and
- * multiplies by it. Differentiable.
+ * Sum over some axes times a factor. Its gradient only repeats the given one; TensorFlow.js's own fills a tensor of ones in
+ * JavaScript and multiplies by it. Differentiable.
  */
-export function sumOver<R extends tf.Rank>(x: tf.Tensor, axes: readonly number[]): tf.Tensor<R> {
-  const kept = x.shape.map((extent, axis) => (axes.includes(axis) ? 1 : extent));
+export function scaledSum<R extends tf.Rank>(x: tf.Tensor, axes: readonly number[], factor: number): tf.Tensor<R> {
+  const scaled = (value: tf.Tensor): tf.Tensor => (factor === 1 ? tf.clone(value) : tf.mul(value, factor));
   return applyCustomOp({
     inputs: [x],
-    forward: () => tf.sum(x, [...axes]),
-    backward: (dy) => [tf.broadcastTo(tf.reshape(dy, kept), x.shape)],
+    forward: () => scaled(tf.sum(x, [...axes])),
+    backward: (dy) => {
+      const kept = x.shape.map((extent, axis) => (axes.includes(axis) ? 1 : extent));
+      return [tf.tile(tf.reshape(scaled(dy), kept), x.shape.map((extent, axis) => (axes.includes(axis) ? extent : 1)))];
+    },
   }) as tf.Tensor<R>;
 }
 
 /** Sum of all elements, differentiable. */
 export function sumOfAll(x: tf.Tensor): tf.Scalar {
-  return sumOver<tf.Rank.R0>(tf.reshape(x, [x.size]), [0]);
+  return scaledSum<tf.Rank.R0>(x, x.shape.map((_, axis) => axis), 1);
 }
 
-/** Mean over some axes, as a sum and one division: backends reduce sums fast, means not always. Differentiable. */
+/** Mean over some axes: backends reduce sums fast, means not always. Differentiable. */
 export function meanOver<R extends tf.Rank>(x: tf.Tensor, axes: readonly number[]): tf.Tensor<R> {
   const count = axes.reduce((product, axis) => product * (x.shape[axis] ?? 1), 1);
-  return tf.div(sumOver(x, axes), count);
+  return scaledSum(x, axes, 1 / count);
 }
 
 /** Mean of all elements, differentiable. */
 export function meanOfAll(x: tf.Tensor): tf.Scalar {
-  return tf.div(sumOfAll(x), x.size);
+  return scaledSum<tf.Rank.R0>(x, x.shape.map((_, axis) => axis), 1 / x.size);
 }
 
-/** Σ(x − target)², differentiable in x; the target is a constant of the same shape. */
-export function squaredError(x: tf.Tensor, target: tf.Tensor): tf.Scalar {
+/** factor·Σ(x − target)², differentiable in x; the target is a constant of the same shape. */
+export function squaredError(x: tf.Tensor, target: tf.Tensor, factor: number): tf.Scalar {
   return applyCustomOp({
     inputs: [x],
     forward: (save) => {
       const difference = tf.sub(x, target);
       save([difference]);
-      return tf.sum(tf.square(difference));
+      return tf.mul(tf.sum(tf.square(difference)), factor);
     },
-    backward: (dy, saved) => [tf.mul(output(saved, 0), tf.mul(dy, 2))],
+    backward: (dy, saved) => [tf.mul(output(saved, 0), tf.mul(dy, 2 * factor))],
   }) as tf.Scalar;
 }
 

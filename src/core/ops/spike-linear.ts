@@ -11,16 +11,19 @@ import type { SpikeTensor } from './lif.js';
  */
 export function spikeLinear(spikes: SpikeTensor<tf.Rank.R3>, weight: tf.Tensor2D, bias: tf.Tensor1D): tf.Tensor3D {
   const [timeSteps, rows, inputs] = spikes.shape;
-  const flat = tf.reshape(spikes, [timeSteps * rows, inputs]);
-  const y = applyCustomOp({
-    inputs: [flat, weight, bias],
+  const outputs = weight.shape[1];
+  return applyCustomOp({
+    inputs: [spikes, weight, bias],
     forward: (save) => {
+      const flat = tf.reshape(spikes, [timeSteps * rows, inputs]);
       save([flat, weight]);
-      return forward(flat, weight, bias);
+      return tf.reshape(forward(flat, weight, bias), [timeSteps, rows, outputs]);
     },
-    backward: (dy, saved) => backward(dy, output(saved, 0), output(saved, 1)),
-  });
-  return tf.reshape(y, [timeSteps, rows, weight.shape[1]]);
+    backward: (dy, saved) => {
+      const [ds, ...rest] = backward(tf.reshape(dy, [timeSteps * rows, outputs]), output(saved, 0), output(saved, 1));
+      return [tf.reshape(ds as tf.Tensor, spikes.shape), ...rest];
+    },
+  }) as tf.Tensor3D;
 }
 
 function forward(s: tf.Tensor, w: tf.Tensor, b: tf.Tensor): tf.Tensor {

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-import { meanOver } from '../ops/reduce.js';
+import { meanOver, scale } from '../ops/reduce.js';
 import { layerNorm } from '../ops/layer-norm.js';
 import type { SpikeTensor } from '../ops/lif.js';
 import { layerAttention } from './attention.js';
@@ -42,7 +42,7 @@ export function studentForward(student: Student, ids: tf.Tensor2D, observe: Spik
     return tf.reshape(result.values, [timeSteps, rows, width / 3]);
   };
   const embedding = embed(student, ids, 0);
-  let stream = tf.reshape<tf.Rank.R3>(tf.mul(embedding, config.embeddingGain), [1, rows, config.hiddenSize]);
+  let stream = tf.reshape<tf.Rank.R3>(config.embeddingGain === 1 ? embedding : scale(embedding, config.embeddingGain), [1, rows, config.hiddenSize]);
   const hidden: tf.Tensor3D[] = [];
   for (let layer = 0; layer < config.layers; layer++) {
     stream = block(stream, { parameters, config, layer, attend, observe });
