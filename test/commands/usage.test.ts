@@ -33,12 +33,16 @@ const CASES: readonly Case[] = [
   { title: 'no configuration file', args: ['distill', '--config', 'none.yaml'], exit: 3, code: 'CONFIG', message: /No configuration file at \/.*none\.yaml/, suggestion: /configs/ },
   { title: 'a wrong type in the configuration', args: ['distill', '--config', 'bad.yaml'], exit: 3, code: 'CONFIG', message: /bad\.yaml:4: train\.steps must be a whole number from 1; found the text "many"/, suggestion: /Default: train\.steps: 1000/ },
   { title: 'an unknown key in --set', args: ['train-teacher', '--config', 'teacher.yaml', '--set', 'train.stesp=3'], exit: 3, code: 'CONFIG', message: /--set train\.stesp=3: unknown key train\.stesp; the nearest key is train\.steps/, suggestion: /Write train\.steps/ },
+  { title: 'an empty corpus', args: ['train-teacher', '--config', 'teacher.yaml', '--set', 'corpus.kind=text', '--set', 'corpus.train=empty.txt'], exit: 5, code: 'FORMAT', message: /empty\.txt/, suggestion: /./ },
+  { title: 'a corpus that is not UTF-8', args: ['train-teacher', '--config', 'teacher.yaml', '--set', 'corpus.kind=text', '--set', 'corpus.train=latin1.txt'], exit: 5, code: 'FORMAT', message: /latin1\.txt.* 3/, suggestion: /iconv/ },
   { title: '--set without a value', args: ['train-teacher', '--config', 'teacher.yaml', '--set', 'train.steps'], exit: 2, code: 'USAGE', message: /expected KEY=VALUE/, suggestion: /--set train\.steps=200/ },
 ];
 
 const writeConfigs = async (folder: string): Promise<void> => {
   await writeFile(path.join(folder, 'bad.yaml'), 'run: r\nteacher: t\ncorpus: { kind: stories }\ntrain: { steps: many }\n');
   await writeFile(path.join(folder, 'teacher.yaml'), 'run: r\ncorpus: { kind: stories }\n');
+  await writeFile(path.join(folder, 'empty.txt'), '');
+  await writeFile(path.join(folder, 'latin1.txt'), Buffer.from('caf\u00e9 au lait', 'latin1'));
 };
 
 describe('command line: what is refused, with the same exit code in both modes', () => {

@@ -114,6 +114,13 @@ describe('e2e: train a teacher, distil it, measure, write', function () {
     expect(weights[0]?.equals(weights[1] as Buffer)).to.equal(true);
   });
 
+  it('distill refuses to resume a run whose configuration was changed, naming what', async () => {
+    const resolved = path.join(folder, 'runs', 'broken', 'config.resolved.yaml');
+    await writeFile(resolved, (await readFile(resolved, 'utf8')).replace('clipNorm: 1', 'clipNorm: 3'));
+    const refused = await expectCli(3, ['distill', '--resume', 'runs/broken'], { folder });
+    expect(refused.stderr).to.contain('train.clipNorm (checkpoint 1, now 3)');
+  });
+
   it('import-teacher takes the teacher from its folder and runs it', async () => {
     const result = await run('import-teacher', ['import-teacher', teacher, '--out', 'models/copy', '--data', 'valid.txt']);
     expect(result.family).to.equal('opt');
