@@ -13,7 +13,7 @@ export function lossInputs(given: {
 }): LossInputs {
   const nothing = { logits: tf.zeros([1, 1, 2]) as tf.Tensor3D, embedding: tf.zeros([1, 1, 2]) as tf.Tensor3D, hidden: [], attention: [] };
   return {
-    student: { ...nothing, ...given.student }, teacher: { ...nothing, layers: [], ...given.teacher },
+    student: { ...nothing, ...given.student }, teacher: { ...nothing, ...given.teacher },
     labels: tf.tensor1d([...(given.labels ?? [0])], 'int32'), rates: given.rates ?? [],
   };
 }
