@@ -39,19 +39,22 @@ const expectSame = (actual: ArrayLike<number>, expected: ArrayLike<number>, back
   expectClose(actual, expected, { absolute: toleranceOn(backend) }, 'logits');
 
 describeOnBackends('student as a language model', (backend) => {
-  for (const [name, config] of Object.entries(variants)) {
+  // Every number of past tokens is another set of programs for a WebGPU adapter to compile; its resets are compared in contracts/lif.
+  const isSlow = backend === 'webgpu';
+  const sequence = isSlow ? ids.slice(0, 6) : ids;
+  for (const [name, config] of Object.entries(variants).filter(([, { neuron }]) => !(isSlow && neuron.reset === 'hard'))) {
     it(`${name}: decoding token by token and in pieces gives the logits of the full forward (bit for bit on a CPU)`, async () => {
       const model = studentLanguageModel(randomStudent(config));
       const before = tf.memory().numTensors;
-      await expectIncrementalEqualsFull(model, ids, toleranceOn(backend));
-      const [full] = await model.forward([ids]);
+      await expectIncrementalEqualsFull(model, sequence, toleranceOn(backend));
+      const [full] = await model.forward([sequence]);
       const session = model.openSession();
       await session.append(ids.slice(0, 4));
       const fork = session.fork();
-      const rest = await session.append(ids.slice(4));
-      expectSame(rest.logits, full?.logits.slice((ids.length - 1) * config.vocabSize) ?? [], backend);
+      const rest = await session.append(sequence.slice(4));
+      expectSame(rest.logits, full?.logits.slice((sequence.length - 1) * config.vocabSize) ?? [], backend);
       expect(fork.length).to.equal(4);
-      expectSame((await fork.append(ids.slice(4))).logits, rest.logits, backend);
+      expectSame((await fork.append(sequence.slice(4))).logits, rest.logits, backend);
       session.dispose();
       fork.dispose();
       expect(tf.memory().numTensors, 'tensors left behind').to.equal(before);
