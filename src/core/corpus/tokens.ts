@@ -67,33 +67,9 @@ export async function readCorpus(options: CorpusOptions): Promise<CorpusText> {
   return { ...parts, sha256: createHash('sha256').update(parts.train).update(Uint8Array.of(0xff)).update(parts.valid).digest('hex') };
 }
 
-/** UTF-16 units encoded at a time: encoders slow down on very long strings. */
-const CHUNK_UNITS = 1 << 16;
-
-/**
- * Ends of the pieces a text is encoded in. A piece ends after a single line break between two characters that are not white space: there byte-level
- * tokenizers of the GPT-2 kind (OPT's among them) always end a pre-token, so the pieces' tokens are the tokens of the whole.
- */
-function* pieceEnds(text: string): Generator<number> {
-  const boundary = /\S\n(?=\S)/g;
-  for (boundary.lastIndex = CHUNK_UNITS; boundary.lastIndex < text.length; boundary.lastIndex += CHUNK_UNITS) {
-    const match = boundary.exec(text);
-    if (match === null) break;
-    yield boundary.lastIndex;
-  }
-  yield text.length;
-}
-
-/** Encodes a long text without special tokens. @returns (tokens) ids. @throws ShapeError when the tokenizer gives an id outside its own vocabulary. */
+/** Encodes a text without special tokens. @returns (tokens) ids. @throws ShapeError when the tokenizer gives an id outside its own vocabulary. */
 export function encodeText(text: string, tokenizer: CorpusTokenizer): Int32Array {
-  const pieces: Int32Array[] = [];
-  let at = 0;
-  for (const end of pieceEnds(text)) {
-    pieces.push(Int32Array.from(tokenizer.encode(text.slice(at, end), { addSpecialTokens: false })));
-    at = end;
-  }
-  const ids = new Int32Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
-  pieces.reduce((offset, piece) => (ids.set(piece, offset), offset + piece.length), 0);
+  const ids = Int32Array.from(tokenizer.encode(text, { addSpecialTokens: false }));
   const foreign = ids.find((id) => id < 0 || id >= tokenizer.vocabSize);
   if (foreign !== undefined) throw new ShapeError(`the tokenizer gave token ${foreign}, outside its vocabulary of ${tokenizer.vocabSize}`);
   return ids;
