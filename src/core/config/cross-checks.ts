@@ -47,11 +47,18 @@ function checkLosses(config: DistillConfig): CrossProblem[] {
     suggestion: 'Set distill.weights.hardTarget to 0.3 and distill.weights.softTarget to 0.3' }];
 }
 
+/** Only learned neurons can be calibrated, and a fit to the teacher goes through calibrated neurons. */
+function checkStart({ init, learnedNeurons }: DistillConfig['student']): CrossProblem[] {
+  if (learnedNeurons || init === 'random') return [];
+  return [{ keys: ['student.init', 'student.learnedNeurons'], message: `student.init ${init} needs learned neurons, but student.learnedNeurons is false`,
+    suggestion: 'Set student.init to random, or student.learnedNeurons to true' }];
+}
+
 /** Contradictions between keys of a distillation run that need no file to be seen. */
 export function crossCheckDistill(config: DistillConfig): CrossProblem[] {
   const { student, distill } = config;
   return [
-    ...checkCorpus(config.corpus), ...checkTrain(config.train), ...checkHeads('student', student), ...checkLosses(config),
+    ...checkCorpus(config.corpus), ...checkTrain(config.train), ...checkHeads('student', student), ...checkStart(student), ...checkLosses(config),
     ...checkMap(distill.layerMap, student.layers, ['distill.layerMap', 'student.layers']),
     ...checkMap(distill.headMap, student.heads, ['distill.headMap', 'student.heads']),
   ];

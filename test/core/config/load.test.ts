@@ -164,6 +164,7 @@ describe('configuration: keys that contradict each other', () => {
   it('in a distillation run, both keys named, with the line', async () => {
     await contradiction(`${MINIMAL}train:\n  steps: 50\n  warmupSteps: 50\n`, ':6: ', 'train.warmupSteps (50)', 'train.steps (50)');
     await contradiction(`${MINIMAL}student: { hiddenSize: 30, heads: 4 }\n`, 'student.heads (4)', 'student.hiddenSize (30)');
+    await contradiction(`${MINIMAL}student: { learnedNeurons: false }\n`, 'student.init ridge needs learned neurons', 'student.learnedNeurons is false');
     await contradiction('run: a\nteacher: b\n', 'corpus.kind is text', 'corpus.train');
     await contradiction('run: a\nteacher: b\ncorpus: { kind: stories, valid: v.txt }\n', 'corpus.kind is stories', 'corpus.valid');
     await contradiction(`${MINIMAL}student: { layers: 3 }\ndistill: { layerMap: [0, 1] }\n`, 'distill.layerMap has 2 entries', 'student.layers is 3');
