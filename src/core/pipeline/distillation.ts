@@ -16,7 +16,7 @@ import type { TrainingTask } from '../train/task.js';
 import type { RunContext } from '../types.js';
 
 /** Seeds of the independent random streams of a run. */
-const STREAM = { start: 1, batches: 2, calibration: 3 } as const;
+const STREAM = { start: 1, batches: 2, calibration: 3, projections: 4 } as const;
 
 /** What a distillation is made of. */
 export interface DistillationParts {
@@ -39,7 +39,7 @@ export function distillationBatches(trainTokens: Int32Array, { seed, train: { ba
 export async function createDistillation(parts: DistillationParts, isRestored: boolean): Promise<TrainingTask> {
   const { config, teacher } = parts;
   const studentConfig = studentConfigOf(config, teacher.config);
-  const random = createRandom(deriveSeed(config.seed, STREAM.start));
+  const random = createRandom(deriveSeed(config.seed, STREAM.projections));
   const widths = { student: studentConfig.hiddenSize, teacher: teacher.config.hiddenSize };
   const projections = createProjections(widths, config.distill.featureForm, random);
   const start = isRestored
