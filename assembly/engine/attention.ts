@@ -1,0 +1,227 @@
+import { carry } from './neurons';
+
+/**
+ * Softmax-free spiking attention over a bit-packed cache. A page holds 64 positions of every layer, as 64-bit words
+ * (layers, key|value, H, T, words of a head, 64 positions); a session has a table of page addresses.
+ */
+
+const PAGE: i32 = 64;
+
+// @ts-ignore: decorator
+@inline
+function wordsOfHead(headWidth: i32): i32 {
+  return (headWidth + 63) >> 6;
+}
+
+/** Counts (T, 64) i32, fired words (T), query words (T, words), byte counters (T, words, 64), keys counted since they were emptied (T). */
+export function attendScratchBytes(timeSteps: i32, headWidth: i32): usize {
+  const words = wordsOfHead(headWidth);
+  return <usize>timeSteps * (256 + 8 + 8 * words + 64 * words + 8);
+}
+
+/** `count` (at most 64) bits from bit `first` of a row of words. */
+// @ts-ignore: decorator
+@inline
+function bitsAt(row: usize, first: i32, count: i32): u64 {
+  const at = row + ((<usize>(first >> 6)) << 3);
+  const shift = <u64>(first & 63);
+  let bits = load<u64>(at) >> shift;
+  if (shift != 0 && (first & 63) + count > 64) bits |= load<u64>(at, 8) << (64 - shift);
+  return count == 64 ? bits : bits & ((<u64>1 << <u64>count) - 1);
+}
+
+/** Copies key and value bits of new tokens into the pages. */
+export function storeHeads(
+  bits: usize, words: i32, tokens: i32, timeSteps: i32, start: i32, headFrom: i32, headTo: i32, heads: i32, headWidth: i32, dWords: i32,
+  pageTable: usize, layerOffset: usize,
+): void {
+  const headWords = wordsOfHead(headWidth);
+  for (let n = 0; n < tokens; n++) {
+    const position = start + n;
+    const page = <usize>load<u32>(pageTable + ((<usize>(position / PAGE)) << 2)) + layerOffset;
+    for (let kind = 0; kind < 2; kind++) {
+      for (let h = headFrom; h < headTo; h++) {
+        for (let t = 0; t < timeSteps; t++) {
+          const row = bits + ((<usize>((n * timeSteps + t) * words)) << 3);
+          for (let w = 0; w < headWords; w++) {
+            const word = bitsAt(row, ((kind + 1) * dWords << 6) + h * headWidth + (w << 6), min(64, headWidth - (w << 6)));
+            const slot = ((kind * heads + h) * timeSteps + t) * headWords + w;
+            store<u64>(page + ((<usize>(slot * PAGE + position % PAGE)) << 3), word);
+          }
+        }
+      }
+    }
+  }
+}
+
+/** sums (vectors, 64·dWords) i32: per channel of these heads how many attended values carry a spike. Returns the attention spikes. */
+export function attend(
+  bits: usize, words: i32, tokens: i32, timeSteps: i32, start: i32, headFrom: i32, headTo: i32, heads: i32, headWidth: i32, dWords: i32,
+  pageTable: usize, layerOffset: usize, reversed: usize, biasStride: i32, contextLength: i32, thresholds: usize,
+  decay: f32, reset: i32, sums: usize, scratch: usize,
+): f64 {
+  const headWords = wordsOfHead(headWidth);
+  const fired = scratch + ((<usize>(timeSteps * PAGE)) << 2);
+  const queries = fired + ((<usize>timeSteps) << 3);
+  const counters = queries + ((<usize>(timeSteps * headWords)) << 3);
+  const counted = counters + <usize>(timeSteps * headWords * 64);
+  let spikes: i64 = 0;
+  for (let n = 0; n < tokens; n++) {
+    const i = start + n;
+    for (let h = headFrom; h < headTo; h++) {
+      const out = sums + ((<usize>(n * timeSteps * (dWords << 6) + h * headWidth)) << 2);
+      for (let t = 0; t < timeSteps; t++) {
+        const row = bits + ((<usize>((n * timeSteps + t) * words)) << 3);
+        for (let w = 0; w < headWords; w++) {
+          store<u64>(queries + ((<usize>(t * headWords + w)) << 3), bitsAt(row, h * headWidth + (w << 6), min(64, headWidth - (w << 6))));
+        }
+        store<i32>(counted + ((<usize>t) << 2), 0);
+        clearInts(out + ((<usize>(t * (dWords << 6))) << 2), headWidth);
+      }
+      clearBytes(counters, timeSteps * headWords * 64);
+      const biases = reversed + ((<usize>(h * biasStride + contextLength - 1 - i)) << 2);
+      const threshold = load<f32>(thresholds + ((<usize>h) << 2));
+      for (let first = 0; first <= i; first += PAGE) {
+        const valid = min(PAGE, i + 1 - first);
+        const page = <usize>load<u32>(pageTable + ((<usize>(first / PAGE)) << 2)) + layerOffset;
+        const keys = page + ((<usize>(h * timeSteps * headWords * PAGE)) << 3);
+        const values = keys + ((<usize>(heads * timeSteps * headWords * PAGE)) << 3);
+        countOverlaps(queries, keys, timeSteps, headWords, valid, scratch);
+        chargePage(scratch, biases + ((<usize>first) << 2), threshold, decay, reset, timeSteps, valid, fired);
+        for (let t = 0; t < timeSteps; t++) {
+          const word = load<u64>(fired + ((<usize>t) << 3)) & (valid == 64 ? ~(<u64>0) : (<u64>1 << <u64>valid) - 1);
+          if (word == 0) continue;
+          const found = <i32>popcnt(word);
+          spikes += found;
+          const since = counted + ((<usize>t) << 2);
+          const block = counters + <usize>(t * headWords * 64);
+          if (load<i32>(since) + found > 255) {
+            empty(block, out + ((<usize>(t * (dWords << 6))) << 2), headWidth);
+            clearBytes(block, headWords * 64);
+            store<i32>(since, 0);
+          }
+          store<i32>(since, load<i32>(since) + found);
+          for (let w = 0; w < headWords; w++) addValues(word, values + ((<usize>((t * headWords + w) * PAGE)) << 3), block + <usize>(w << 6));
+        }
+      }
+      for (let t = 0; t < timeSteps; t++) {
+        if (load<i32>(counted + ((<usize>t) << 2)) > 0) {
+          empty(counters + <usize>(t * headWords * 64), out + ((<usize>(t * (dWords << 6))) << 2), headWidth);
+        }
+      }
+    }
+  }
+  return <f64>spikes;
+}
+
+/** counts (T, 64) i32: |query AND key| of the first `valid` positions of a page. */
+// @ts-ignore: decorator
+@inline
+function countOverlaps(queries: usize, keys: usize, timeSteps: i32, headWords: i32, valid: i32, counts: usize): void {
+  for (let t = 0; t < timeSteps; t++) {
+    const into = counts + ((<usize>(t * PAGE)) << 2);
+    const query = load<u64>(queries + ((<usize>(t * headWords)) << 3));
+    const row = keys + ((<usize>(t * headWords * PAGE)) << 3);
+    for (let j = 0; j < valid; j++) {
+      store<i32>(into + ((<usize>j) << 2), <i32>popcnt(query & load<u64>(row + ((<usize>j) << 3))));
+    }
+    for (let w = 1; w < headWords; w++) {
+      const more = load<u64>(queries + ((<usize>(t * headWords + w)) << 3));
+      const next = row + ((<usize>(w * PAGE)) << 3);
+      for (let j = 0; j < valid; j++) {
+        const at = into + ((<usize>j) << 2);
+        store<i32>(at, load<i32>(at) + <i32>popcnt(more & load<u64>(next + ((<usize>j) << 3))));
+      }
+    }
+  }
+}
+
+/** One neuron per position, eight at a time; `fired` (T) words, bits beyond `valid` undefined. */
+// @ts-ignore: decorator
+@inline
+function chargePage(
+  counts: usize, biases: usize, threshold: f32, decay: f32, reset: i32, timeSteps: i32, valid: i32, fired: usize,
+): void {
+  const thresholds = f32x4.splat(threshold), decays = f32x4.splat(decay);
+  for (let t = 0; t < timeSteps; t++) store<u64>(fired + ((<usize>t) << 3), 0);
+  for (let j = 0; j < valid; j += 8) {
+    const at = (<usize>j) << 2;
+    const r0 = v128.load(biases + at), r1 = v128.load(biases + at, 16);
+    let u0 = f32x4.splat(0), u1 = u0;
+    let count = counts + at;
+    let byte = fired + ((<usize>j) >> 3);
+    for (let t = 0; t < timeSteps; t++) {
+      const i0 = f32x4.add(f32x4.convert_i32x4_s(v128.load(count)), r0);
+      const i1 = f32x4.add(f32x4.convert_i32x4_s(v128.load(count, 16)), r1);
+      u0 = t == 0 ? i0 : f32x4.add(i0, u0);
+      u1 = t == 0 ? i1 : f32x4.add(i1, u1);
+      const s0 = f32x4.ge(u0, thresholds), s1 = f32x4.ge(u1, thresholds);
+      store<u8>(byte, <u8>(i32x4.bitmask(s0) | (i32x4.bitmask(s1) << 4)));
+      u0 = carry(u0, s0, decays, thresholds, reset);
+      u1 = carry(u1, s1, decays, thresholds, reset);
+      count += <usize>(PAGE << 2);
+      byte += 8;
+    }
+  }
+}
+
+/** Adds the value bits of the positions set in `word` to 64 byte counters. */
+// @ts-ignore: decorator
+@inline
+function addValues(word: u64, values: usize, counters: usize): void {
+  const bit = i8x16(1, 2, 4, 8, 16, 32, 64, -128, 1, 2, 4, 8, 16, 32, 64, -128);
+  let c0 = v128.load(counters), c1 = v128.load(counters, 16), c2 = v128.load(counters, 32), c3 = v128.load(counters, 48);
+  while (word != 0) {
+    const x = v128.load64_splat(values + ((<usize>ctz(word)) << 3));
+    // A byte whose bit is set compares equal, −1; subtracting it counts one more.
+    c0 = i8x16.sub(c0, i8x16.eq(v128.and(i8x16.shuffle(x, x, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1), bit), bit));
+    c1 = i8x16.sub(c1, i8x16.eq(v128.and(i8x16.shuffle(x, x, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3), bit), bit));
+    c2 = i8x16.sub(c2, i8x16.eq(v128.and(i8x16.shuffle(x, x, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5), bit), bit));
+    c3 = i8x16.sub(c3, i8x16.eq(v128.and(i8x16.shuffle(x, x, 6, 6, 6, 6, 6, 6, 6, 6, 7, 7, 7, 7, 7, 7, 7, 7), bit), bit));
+    word &= word - 1;
+  }
+  v128.store(counters, c0); v128.store(counters, c1, 16); v128.store(counters, c2, 32); v128.store(counters, c3, 48);
+}
+
+/** out (width) i32 += byte counters. */
+function empty(counters: usize, out: usize, width: i32): void {
+  let c = 0;
+  for (; c + 16 <= width; c += 16) {
+    const bytes = v128.load(counters + <usize>c);
+    const low = i16x8.extend_low_i8x16_u(bytes), high = i16x8.extend_high_i8x16_u(bytes);
+    const at = out + ((<usize>c) << 2);
+    v128.store(at, i32x4.add(v128.load(at), i32x4.extend_low_i16x8_u(low)));
+    v128.store(at, i32x4.add(v128.load(at, 16), i32x4.extend_high_i16x8_u(low)), 16);
+    v128.store(at, i32x4.add(v128.load(at, 32), i32x4.extend_low_i16x8_u(high)), 32);
+    v128.store(at, i32x4.add(v128.load(at, 48), i32x4.extend_high_i16x8_u(high)), 48);
+  }
+  for (; c < width; c++) {
+    const at = out + ((<usize>c) << 2);
+    store<i32>(at, load<i32>(at) + <i32>load<u8>(counters + <usize>c));
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function clearInts(at: usize, count: i32): void {
+  const end = at + ((<usize>count) << 2);
+  while (at + 16 <= end) {
+    v128.store(at, i32x4.splat(0));
+    at += 16;
+  }
+  while (at < end) {
+    store<i32>(at, 0);
+    at += 4;
+  }
+}
+
+/** `count` is a multiple of 64. */
+// @ts-ignore: decorator
+@inline
+function clearBytes(at: usize, count: i32): void {
+  const end = at + <usize>count;
+  while (at < end) {
+    v128.store(at, i32x4.splat(0));
+    at += 16;
+  }
+}

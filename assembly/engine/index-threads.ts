@@ -1,0 +1,3 @@
+/** The same kernels over shared memory, and the barrier between them. */
+export * from './index';
+export { barrier } from './barrier';
