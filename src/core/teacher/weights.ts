@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FormatError, Interrupted, NumericError } from '../errors.js';
 import { explainWriteFailure, writeTextAtomically } from '../hub/atomic-write.js';
 import { writeSafetensors } from '../hub/safetensors.js';
+import { hashTensors } from '../hub/tensor-hash.js';
 import type { TensorDtype, TensorEntry } from '../hub/tensor-map.js';
 import { formatShape } from '../hub/tensor-map.js';
 import { openWeights } from '../hub/weight-files.js';
@@ -82,21 +82,6 @@ function inCanonicalOrder({ config, tensors }: Pick<TeacherWeights, 'config' | '
   return new Map([...known, ...tensors.keys()].map((name) => [name, tensors.get(name)!]));
 }
 
-/** SHA-256 over names, shapes and float32 bytes of all tensors, in their order. */
-export function hashTensors(tensors: ReadonlyMap<string, TeacherTensor>): string {
-  const hash = createHash('sha256');
-  for (const [name, { shape, values }] of tensors) {
-    hash.update(`${JSON.stringify([name, ...shape])}\n`);
-    for (let at = 0; at < values.length; at += ELEMENTS_PER_HASH) {
-      const part = values.subarray(at, at + ELEMENTS_PER_HASH);
-      hash.update(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
-    }
-  }
-  return hash.digest('hex');
-}
-
-/** 256 MiB; Node hashes less than 2 GiB at once. */
-const ELEMENTS_PER_HASH = 64 * 2 ** 20;
 const PROVENANCE_FILE = 'provenance.json';
 
 function toJsonText(value: unknown): string {

@@ -7,8 +7,9 @@ import { initTeacher } from '../../../src/core/teacher/init.js';
 import { expectedOptTensors } from '../../../src/core/teacher/opt.js';
 import { downloadTeacher, teacherParameter, uploadTeacher } from '../../../src/core/teacher/parameters.js';
 import type { TeacherWeights } from '../../../src/core/teacher/weights.js';
-import { hashTensors, loadTeacher, writeTeacher } from '../../../src/core/teacher/weights.js';
+import { loadTeacher, writeTeacher } from '../../../src/core/teacher/weights.js';
 import { ShapeError } from '../../../src/core/errors.js';
+import { hashTensors } from '../../../src/core/hub/tensor-hash.js';
 import { expectClose } from '../../support/backends.js';
 import { withTempFolder } from '../../support/temp-folder.js';
 

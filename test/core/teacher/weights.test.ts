@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { FormatError, NumericError, ShapeError } from '../../../src/core/errors.js';
-import { hashTensors, loadTeacher, readTeacherFolder, writeTeacher } from '../../../src/core/teacher/weights.js';
+import { hashTensors } from '../../../src/core/hub/tensor-hash.js';
+import { loadTeacher, readTeacherFolder, writeTeacher } from '../../../src/core/teacher/weights.js';
 import { rejection } from '../../support/rejection.js';
 import { TINY_OPT_CONFIG, tinyOptTensors, writeTinyOpt } from '../../support/tiny-opt.js';
 import type { TinyTensor } from '../../support/tiny-opt.js';
