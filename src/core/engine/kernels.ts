@@ -134,7 +134,8 @@ export interface EngineKernels {
     logits: Address, width: number, vocabSize: number): void;
 
   /**
-   * Logits from float32: Σ_c x[n][c]·weights[r][c] in four sums, sum l over channels l, l + 4, … ascending, joined as (0+2)+(1+3).
+   * Logits from float32: Σ_c x[n][c]·weights[r][c] in four sums that start from 0, sum l over channels
+   * l, l + 4, … ascending, joined as (0+2)+(1+3).
    * @param x [N][width]. @param weights [vocabSize][width]. @param logits as in `headInt8`.
    */
   headFloat(x: Address, tokens: number, weights: Address, from: number, to: number, logits: Address, width: number, vocabSize: number): void;
