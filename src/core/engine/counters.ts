@@ -1,0 +1,112 @@
+import type { OpCounts, SiteCounts, SpikeSite } from '../types.js';
+import { SPIKE_SITES } from '../types.js';
+import type { EngineShape } from './layout.js';
+
+/**
+ * Counters of a pass, one float64 each, for every thread: per layer the spikes of each site and how many keys the query spikes
+ * met; then, for the whole pass, what the row kernels report.
+ */
+const PER_LAYER = SPIKE_SITES.length + 1;
+const MEETINGS = SPIKE_SITES.length;
+/** Additions and bytes of weights, as `addRows…` count them. */
+const ROW_COUNTERS = 2;
+
+export function counterCount(layers: number): number {
+  return layers * PER_LAYER + ROW_COUNTERS;
+}
+
+/** Index of a site's spikes. */
+export function spikeCounter(layer: number, site: SpikeSite): number {
+  return layer * PER_LAYER + SPIKE_SITES.indexOf(site);
+}
+
+/** Index of Σ over query spikes of the keys they meet. */
+export function meetingCounter(layer: number): number {
+  return layer * PER_LAYER + MEETINGS;
+}
+
+/** Byte offset of the two counters that the row kernels add to. */
+export function rowCounterOffset(layers: number): number {
+  return 8 * layers * PER_LAYER;
+}
+
+/** What the engine really did since it was opened: nothing here is estimated. */
+export interface EngineWork {
+  /** Tokens that passed the blocks. */ readonly tokens: number;
+  /** Weight rows' elements added because a neuron fired, padding columns included. */ readonly additions: number;
+  /** Query·key pairs compared by AND and population count. */ readonly popcounts: number;
+  /** Membranes charged: neurons × time steps, attention pairs included. */ readonly membraneUpdates: number;
+  /** Bytes of block weights read: rows that fired in at least one vector of a pass, once per pass. */ readonly weightBytes: number;
+  /** Bytes of keys compared and values added. */ readonly cacheBytes: number;
+  /** Bytes of head weights read. */ readonly headBytes: number;
+}
+
+export const NO_WORK: EngineWork = { tokens: 0, additions: 0, popcounts: 0, membraneUpdates: 0, weightBytes: 0, cacheBytes: 0, headBytes: 0 };
+
+/** Tokens of a pass and where they stand, and how many of them went through the head. */
+export interface PassedTokens {
+  readonly tokens: number;
+  readonly start: number;
+  readonly headTokens: number;
+}
+
+/** Query·key pairs per head and layer: every token meets itself and all before it. */
+function causalPairs({ tokens, start }: PassedTokens): number {
+  return tokens * start + (tokens * (tokens + 1)) / 2;
+}
+
+/** Channels of a site per token and time step; the attention site has pairs instead. */
+function channelsOf(site: SpikeSite, shape: EngineShape): number {
+  switch (site) {
+    case 'attention_entry': case 'feed_forward_entry': return shape.isOnOff ? 2 * shape.width : shape.width;
+    case 'hidden': return shape.feedForwardWidth;
+    case 'attention': return shape.heads;
+    default: return shape.width;
+  }
+}
+
+/** Additions one spike causes in its matrix (or, for attention, the width of the value it selects). */
+function fanOut(site: SpikeSite, shape: EngineShape): number {
+  switch (site) {
+    case 'attention_entry': return 3 * shape.width;
+    case 'attention': return shape.headWidth;
+    case 'attention_out': case 'hidden': return shape.width;
+    case 'feed_forward_entry': return shape.feedForwardWidth;
+    default: return 0;
+  }
+}
+
+/** Operation counts of a pass from the summed counters of all threads. `sites` are those the student has, in forward order. */
+export function passCounts(counters: Float64Array, passed: PassedTokens, model: { shape: EngineShape; sites: readonly SpikeSite[] }): OpCounts {
+  const { shape, sites } = model;
+  const pairs = causalPairs(passed);
+  const found: SiteCounts[] = [];
+  for (let layer = 0; layer < shape.layers; layer++) {
+    for (const site of sites) {
+      const spikes = counters[spikeCounter(layer, site)]!;
+      const accumulates = site === 'query' ? counters[meetingCounter(layer)]! : spikes * fanOut(site, shape);
+      found.push({ layer, site, spikes, slots: shape.timeSteps * channelsOf(site, shape) * (site === 'attention' ? pairs : passed.tokens), accumulates });
+    }
+  }
+  return {
+    tokens: passed.tokens,
+    sites: found,
+    macs: passed.headTokens * (shape.width + shape.width * shape.vocabSize),
+    popcounts: pairs * shape.heads * shape.layers * shape.timeSteps,
+  };
+}
+
+/** `work` plus that of one pass. */
+export function addWork(work: EngineWork, pass: { counters: Float64Array; counts: OpCounts; headBytes: number; shape: EngineShape }): EngineWork {
+  const { counters, counts, shape } = pass;
+  const attentionSpikes = counts.sites.reduce((sum, { site, spikes }) => sum + (site === 'attention' ? spikes : 0), 0);
+  return {
+    tokens: work.tokens + counts.tokens,
+    additions: work.additions + counters[counters.length - 2]!,
+    popcounts: work.popcounts + counts.popcounts,
+    membraneUpdates: work.membraneUpdates + counts.sites.reduce((sum, { slots }) => sum + slots, 0),
+    weightBytes: work.weightBytes + counters[counters.length - 1]!,
+    cacheBytes: work.cacheBytes + 8 * shape.headWords * (counts.popcounts + attentionSpikes),
+    headBytes: work.headBytes + pass.headBytes,
+  };
+}
