@@ -54,6 +54,19 @@ export function createArena(memory: { readonly buffer: ArrayBufferLike }): Kerne
   };
 }
 
+/** The part of the WebAssembly API that the tests of the engine use; the types of Node 20 do not declare it. */
+declare const WebAssembly: { readonly Memory: new (descriptor: { readonly initial: number }) => WasmMemory };
+
+export interface WasmMemory {
+  readonly buffer: ArrayBuffer;
+  grow(pages: number): number;
+}
+
+/** A WebAssembly memory of `pages` times 64 KiB. */
+export function createWasmMemory(pages: number): WasmMemory {
+  return new WebAssembly.Memory({ initial: pages });
+}
+
 /** A zeroed arena and the reference kernels on it. */
 export function referenceArena(sizeBytes = 1 << 20): { readonly arena: KernelArena; readonly kernels: EngineKernels } {
   const memory = { buffer: new ArrayBuffer(sizeBytes) };
