@@ -1,22 +1,23 @@
-import { transposeBlock } from './simd';
+import { multiplyAdd, transposeBlock } from './simd';
 
 /**
- * Dense C = A·B on row-major float32. Every element of C is ((0 + a0·b0) + a1·b1) + …, k ascending, products and sums rounded
- * to float32 one by one, whatever the sizes: one row computed alone has the bits it has inside any batch.
+ * Dense C = A·B on row-major float32. Every element of C is ((0 + a0·b0) + a1·b1) + …, k ascending, whatever the sizes: one row
+ * computed alone has the bits it has inside any batch. Each step is rounded to float32 once in the binary with fused multiply-add, twice
+ * (product, then sum) in the other, so the two differ from each other in the last bits.
  */
 
 /**
- * Rows and columns of C held in registers: 10 accumulators, 2 vectors of B, 1 of A and 1 product fit the 15 vector registers that V8
- * uses on x86-64. Six rows spill and are a third slower, as is a loop over k that is unrolled.
+ * Rows and columns of C held in registers. V8 uses 15 vector registers on x86-64: with fused multiply-add 12 accumulators, 2 vectors of B
+ * and 1 of A; without it a product needs one, so that 6 rows would spill (a third slower, as is a loop over k that is unrolled).
  */
-const TILE_ROWS: i32 = 5;
+const TILE_ROWS: i32 = ASC_FEATURE_RELAXED_SIMD ? 6 : 5;
 const TILE_COLS: i32 = 8;
 /** Depth of a packed panel: 8 columns × 256 × 4 bytes = 8 KiB stay in the first-level cache. */
 const DEPTH: i32 = 256;
 /** Columns packed at once: 512 × 256 × 4 bytes = 512 KiB. */
 const COLS: i32 = 512;
-/** Rows of A walked per panel: 95 × 256 × 4 bytes = 95 KiB stay in the second-level cache. */
-const ROWS: i32 = 95;
+/** Rows of A walked per panel: 96 (or 80) × 256 × 4 bytes = 96 KiB stay in the second-level cache. */
+const ROWS: i32 = 16 * TILE_ROWS;
 
 /** Bytes of scratch `gemm` needs. */
 export function gemmScratchBytes(transposeA: bool): usize {
@@ -118,7 +119,8 @@ function copyTile(from: usize, strideFrom: usize, to: usize, strideTo: usize, he
 }
 
 /**
- * One 5 × 8 tile of C. With fewer than 5 rows left the missing ones repeat the last: they compute and store the same values.
+ * One 6 × 8 tile of C, or 5 × 8, where the compiler drops the last row. With fewer rows left the missing ones repeat the last: they
+ * compute and store the same values.
  */
 function multiplyTile(a: usize, strideA: usize, b: usize, c: usize, strideC: usize, height: i32, depth: i32, first: bool): void {
   const last = height - 1;
@@ -127,36 +129,45 @@ function multiplyTile(a: usize, strideA: usize, b: usize, c: usize, strideC: usi
   let a2 = a + <usize>min(2, last) * strideA;
   let a3 = a + <usize>min(3, last) * strideA;
   let a4 = a + <usize>min(4, last) * strideA;
+  let a5 = a + <usize>min(5, last) * strideA;
   const c0 = c;
   const c1 = c + <usize>min(1, last) * strideC;
   const c2 = c + <usize>min(2, last) * strideC;
   const c3 = c + <usize>min(3, last) * strideC;
   const c4 = c + <usize>min(4, last) * strideC;
+  const c5 = c + <usize>min(5, last) * strideC;
   let r00 = f32x4.splat(0), r01 = r00;
   let r10 = r00, r11 = r00;
   let r20 = r00, r21 = r00;
   let r30 = r00, r31 = r00;
   let r40 = r00, r41 = r00;
+  let r50 = r00, r51 = r00;
   if (!first) {
     r00 = v128.load(c0); r01 = v128.load(c0, 16);
     r10 = v128.load(c1); r11 = v128.load(c1, 16);
     r20 = v128.load(c2); r21 = v128.load(c2, 16);
     r30 = v128.load(c3); r31 = v128.load(c3, 16);
     r40 = v128.load(c4); r41 = v128.load(c4, 16);
+    if (TILE_ROWS == 6) { r50 = v128.load(c5); r51 = v128.load(c5, 16); }
   }
   for (let i = 0; i < depth; i++) {
-    let b0 = v128.load(b);
-    let b1 = v128.load(b, 16);
-    let x = v128.load_splat<f32>(a0);
-    r00 = f32x4.add(r00, f32x4.mul(x, b0)); r01 = f32x4.add(r01, f32x4.mul(x, b1));
-    x = v128.load_splat<f32>(a1);
-    r10 = f32x4.add(r10, f32x4.mul(x, b0)); r11 = f32x4.add(r11, f32x4.mul(x, b1));
-    x = v128.load_splat<f32>(a2);
-    r20 = f32x4.add(r20, f32x4.mul(x, b0)); r21 = f32x4.add(r21, f32x4.mul(x, b1));
-    x = v128.load_splat<f32>(a3);
-    r30 = f32x4.add(r30, f32x4.mul(x, b0)); r31 = f32x4.add(r31, f32x4.mul(x, b1));
-    x = v128.load_splat<f32>(a4);
-    r40 = f32x4.add(r40, f32x4.mul(x, b0)); r41 = f32x4.add(r41, f32x4.mul(x, b1));
+    const b0 = v128.load(b);
+    const b1 = v128.load(b, 16);
+    const x0 = v128.load_splat<f32>(a0);
+    r00 = multiplyAdd(x0, b0, r00); r01 = multiplyAdd(x0, b1, r01);
+    const x1 = v128.load_splat<f32>(a1);
+    r10 = multiplyAdd(x1, b0, r10); r11 = multiplyAdd(x1, b1, r11);
+    const x2 = v128.load_splat<f32>(a2);
+    r20 = multiplyAdd(x2, b0, r20); r21 = multiplyAdd(x2, b1, r21);
+    const x3 = v128.load_splat<f32>(a3);
+    r30 = multiplyAdd(x3, b0, r30); r31 = multiplyAdd(x3, b1, r31);
+    const x4 = v128.load_splat<f32>(a4);
+    r40 = multiplyAdd(x4, b0, r40); r41 = multiplyAdd(x4, b1, r41);
+    if (TILE_ROWS == 6) {
+      const x5 = v128.load_splat<f32>(a5);
+      r50 = multiplyAdd(x5, b0, r50); r51 = multiplyAdd(x5, b1, r51);
+      a5 += 4;
+    }
     a0 += 4; a1 += 4; a2 += 4; a3 += 4; a4 += 4; b += 32;
   }
   v128.store(c0, r00); v128.store(c0, r01, 16);
@@ -164,6 +175,7 @@ function multiplyTile(a: usize, strideA: usize, b: usize, c: usize, strideC: usi
   v128.store(c2, r20); v128.store(c2, r21, 16);
   v128.store(c3, r30); v128.store(c3, r31, 16);
   v128.store(c4, r40); v128.store(c4, r41, 16);
+  if (TILE_ROWS == 6) { v128.store(c5, r50); v128.store(c5, r51, 16); }
 }
 
 function addBias(c: usize, bias: usize, m: i32, n: i32): void {

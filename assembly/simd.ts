@@ -36,6 +36,17 @@ export function firstLanes(count: i32): v128 {
   return i32x4.gt_s(i32x4.splat(count), i32x4(0, 1, 2, 3));
 }
 
+/**
+ * x·y + sum. With relaxed SIMD rounded once, by an instruction that may also round twice: whoever loads that binary tests it first.
+ * Without, product and sum are rounded one after the other.
+ */
+// @ts-ignore: decorator
+@inline
+export function multiplyAdd(x: v128, y: v128, sum: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(x, y, sum);
+  return f32x4.add(sum, f32x4.mul(x, y));
+}
+
 /** Sum of the four lanes, as (0 + 2) + (1 + 3). */
 // @ts-ignore: decorator
 @inline

@@ -1,38 +1,48 @@
 /**
- * Compiles assembly/ to dist/kernels/training.wasm. Does nothing when the sources, the compiler and the options are those of the
- * last build (a hash beside the binary says so). `--force` compiles anyway.
+ * Compiles assembly/ to dist/kernels/training.wasm and, with relaxed SIMD for its fused multiply-add, training-fused.wasm. Does nothing
+ * when the sources, the compiler and the options are those of the last build (a hash beside the binaries says so). `--force` compiles
+ * anyway.
  */
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, readdir, rename, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import v8 from 'node:v8';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const sourceFolder = path.join(root, 'assembly');
-const binaryPath = path.join(root, 'dist', 'kernels', 'training.wasm');
-const hashPath = `${binaryPath}.sources`;
+const binaryFolder = path.join(root, 'dist', 'kernels');
+const hashPath = path.join(binaryFolder, 'sources.sha256');
 
-/** No runtime, no memory of its own, no relaxed SIMD: raw pointers into the heap of the TensorFlow.js module, same bits everywhere. */
+/** No runtime and no memory of its own: raw pointers into the heap of the TensorFlow.js module. */
 const options = ['--runtime', 'stub', '--importMemory', '--enable', 'simd', '--noAssert', '-O3', '--converge', '--noColors'];
+
+/** The first gives the same bits everywhere; what the second gives depends on the processor, so the program tries it before use. */
+const binaries = [
+  { name: 'training.wasm', options },
+  { name: 'training-fused.wasm', options: [...options, '--enable', 'relaxed-simd'] },
+];
 
 const compilerVersion = createRequire(import.meta.url)('assemblyscript/package.json').version;
 
 async function hashSources() {
   const names = (await readdir(sourceFolder)).filter((name) => name.endsWith('.ts')).sort();
-  const hash = createHash('sha256').update(`${compilerVersion}\n${options.join(' ')}\n`);
+  const hash = createHash('sha256').update(`${compilerVersion}\n${JSON.stringify(binaries)}\n`);
   for (const name of names) hash.update(`${name}\n`).update(await readFile(path.join(sourceFolder, name)));
   return hash.digest('hex');
 }
 
 async function isCurrent(hash) {
   try {
-    await readFile(binaryPath);
+    for (const { name } of binaries) await readFile(path.join(binaryFolder, name));
     return (await readFile(hashPath, 'utf8')).trim() === hash;
   } catch {
     return false;
   }
 }
+
+if (process.version.startsWith('v20.')) v8.setFlagsFromString('--experimental-wasm-relaxed-simd'); // later versions need no flag
 
 /** A data segment would be written over memory that TensorFlow.js owns. */
 function assertNoData(binary) {
@@ -58,16 +68,16 @@ function sectionIds(binary) {
   return ids;
 }
 
-async function compile() {
+async function compile({ name, options }) {
   const { default: asc } = await import('assemblyscript/asc');
   const outputs = new Map();
-  const { error, stderr } = await asc.main(['assembly/index.ts', '--baseDir', root, '--outFile', 'training.wasm', ...options], {
-    readFile: async (name, base) => readFile(path.resolve(base, name), 'utf8').catch(() => null),
-    writeFile: (name, contents) => { outputs.set(name, contents); },
+  const { error, stderr } = await asc.main(['assembly/index.ts', '--baseDir', root, '--outFile', name, ...options], {
+    readFile: async (file, base) => readFile(path.resolve(base, file), 'utf8').catch(() => null),
+    writeFile: (file, contents) => { outputs.set(file, contents); },
     listFiles: () => null,
   });
   if (error) throw new Error(`the kernels do not compile:\n${stderr.toString()}`);
-  const binary = outputs.get('training.wasm');
+  const binary = outputs.get(name);
   if (binary === undefined) throw new Error('the compiler wrote no binary');
   return Buffer.from(binary);
 }
@@ -76,12 +86,15 @@ const hash = await hashSources();
 if (!process.argv.includes('--force') && (await isCurrent(hash))) {
   process.stderr.write('kernels: up to date\n');
 } else {
-  const binary = await compile();
-  assertNoData(binary);
-  await mkdir(path.dirname(binaryPath), { recursive: true });
-  const temporary = `${binaryPath}.${process.pid}`;
-  await writeFile(temporary, binary);
-  await rename(temporary, binaryPath);
+  await mkdir(binaryFolder, { recursive: true });
+  for (const target of binaries) {
+    const binary = await compile(target);
+    assertNoData(binary);
+    const file = path.join(binaryFolder, target.name);
+    const temporary = `${file}.${process.pid}`;
+    await writeFile(temporary, binary);
+    await rename(temporary, file);
+    process.stderr.write(`kernels: ${path.relative(root, file)} (${binary.length} bytes)\n`);
+  }
   await writeFile(hashPath, `${hash}\n`);
-  process.stderr.write(`kernels: ${path.relative(root, binaryPath)} (${binary.length} bytes)\n`);
 }

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 
 import * as tf from '@tensorflow/tfjs-core';
@@ -6,17 +5,13 @@ import * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../errors.js';
 import type { StartedBackend } from './started.js';
 import { activate } from './started.js';
+import { readKernelBinary } from './wasm-kernels/binary.js';
 import type { WasmBackend } from './wasm-kernels/heap.js';
 import { openKernelHeap } from './wasm-kernels/heap.js';
 import { registerKernels } from './wasm-kernels/register.js';
 
-/** Where the compiled kernels lie: seen from dist/src/core/backend, and from src/core/backend when no build is used. */
-const BINARY_URLS = [
-  new URL('../../../kernels/training.wasm', import.meta.url),
-  new URL('../../../dist/kernels/training.wasm', import.meta.url),
-];
-
-let extended: object | null = null;
+/** The backend that has our kernels, and whether they have fused multiply-add. */
+let extended: { readonly backend: object; readonly hasFusedMultiplyAdd: boolean } | null = null;
 
 /** Starts the WebAssembly backend and gives it our kernels. @throws BackendError when either does not load. */
 export async function startWasm(): Promise<StartedBackend> {
@@ -25,12 +20,12 @@ export async function startWasm(): Promise<StartedBackend> {
     throw new BackendError('this processor or Node.js has no WebAssembly SIMD, which the wasm kernels need');
   }
   await withoutNewListeners(() => activate('wasm'));
-  await registerWasmKernels();
+  const { hasFusedMultiplyAdd } = await registerWasmKernels();
   await activate('wasm'); // once more, now through our own matrix product
   const processor = cpus()[0]?.model.trim() ?? process.arch;
   const threads = getThreadsCount();
   return {
-    device: `${processor} (WebAssembly SIMD, ${threads} ${threads === 1 ? 'thread' : 'threads'})`,
+    device: `${processor} (WebAssembly SIMD${hasFusedMultiplyAdd ? ' with fused multiply-add' : ''}, ${threads} ${threads === 1 ? 'thread' : 'threads'})`,
     capabilities: { spikingKernels: true, synchronousRead: true, software: false },
   };
 }
@@ -52,20 +47,11 @@ async function withoutNewListeners(start: () => Promise<void>): Promise<void> {
  * Adds the spiking kernels to the active wasm backend and replaces its slow standard ones; a second call does nothing.
  * @throws BackendError when the kernels are not built or the backend's memory cannot be reached.
  */
-export async function registerWasmKernels(): Promise<void> {
+async function registerWasmKernels(): Promise<{ readonly hasFusedMultiplyAdd: boolean }> {
   const backend = tf.backend();
-  if (backend === extended) return;
-  registerKernels(await openKernelHeap(backend as unknown as WasmBackend, await readBinary()));
-  extended = backend;
-}
-
-async function readBinary(): Promise<Uint8Array> {
-  for (const url of BINARY_URLS) {
-    try {
-      return await readFile(url);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    }
-  }
-  throw new BackendError('the wasm kernels are not built (dist/kernels/training.wasm is missing)', { suggestions: ['npm run build:kernels'] });
+  if (extended?.backend === backend) return extended;
+  const { bytes, hasFusedMultiplyAdd } = await readKernelBinary();
+  registerKernels(await openKernelHeap(backend as unknown as WasmBackend, bytes));
+  extended = { backend, hasFusedMultiplyAdd };
+  return extended;
 }

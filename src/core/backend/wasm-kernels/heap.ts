@@ -2,17 +2,8 @@ import type { DataType, KernelFunc, NamedTensorInfoMap, TensorInfo } from '@tens
 import * as tf from '@tensorflow/tfjs-core';
 
 import { BackendError, ShapeError } from '../../errors.js';
-
-/** Every function the compiled kernels export; arguments are byte addresses, sizes, flags (0/1) and float32 values. */
-export const KERNEL_EXPORTS = [
-  'gemm', 'gemmScratchBytes', 'exp', 'segmentSum', 'sumMiddle', 'lif', 'lifGrad',
-  'spikeMatMul', 'spikeMatMulScratchBytes', 'spikeMatMulGradW', 'spikeMatMulGradWScratchBytes',
-  'attention', 'attentionScratchBytes', 'attentionGrad', 'attentionGradScratchBytes',
-  'layerNorm', 'layerNormGrad', 'crossEntropy', 'softTarget', 'adamStep',
-  'maximum', 'copyRuns', 'gather', 'greaterEqual', 'less', 'repeatRuns', 'transposeMatrices',
-] as const;
-export type KernelExport = (typeof KERNEL_EXPORTS)[number];
-export type KernelExports = Readonly<Record<KernelExport, (...values: number[]) => number>>;
+import type { KernelExports } from './instantiate.js';
+import { instantiateKernels, WebAssembly } from './instantiate.js';
 
 /** The part of the WebAssembly backend of TensorFlow.js that the kernels stand on. */
 export interface WasmBackend {
@@ -41,14 +32,6 @@ export interface KernelHeap {
   withScratch(bytes: number, use: (address: number) => void): void;
 }
 
-/** The part of the WebAssembly API used here; the types of Node 20 do not declare it. */
-declare const WebAssembly: {
-  readonly Memory: abstract new () => object;
-  instantiate(binary: Uint8Array, imports: { env: { memory: object } }): Promise<{ instance: { exports: Record<string, unknown> } }>;
-};
-
-const REBUILD = 'npm run build:kernels';
-
 /**
  * Instantiates the compiled kernels inside the memory of the running WebAssembly backend.
  * @throws BackendError when that memory cannot be reached or the binary is not the one these sources expect.
@@ -60,7 +43,7 @@ export async function openKernelHeap(backend: WasmBackend, binary: Uint8Array): 
       suggestions: ['npm install @tensorflow/tfjs-backend-wasm@4.22.0', '--backend cpu'],
     });
   }
-  const call = await instantiate(binary, memory);
+  const call = await instantiateKernels(binary, memory);
   return {
     call,
     address: (tensor) => backend.dataIdMap.get(tensor.dataId).memoryOffset,
@@ -82,21 +65,6 @@ export async function openKernelHeap(backend: WasmBackend, binary: Uint8Array): 
       }
     },
   };
-}
-
-async function instantiate(binary: Uint8Array, memory: object): Promise<KernelExports> {
-  let exports: Record<string, unknown>;
-  try {
-    const { instance } = await WebAssembly.instantiate(binary, { env: { memory } });
-    exports = instance.exports;
-  } catch (cause) {
-    throw new BackendError('the compiled wasm kernels cannot be loaded', { cause, suggestions: [REBUILD] });
-  }
-  const missing = KERNEL_EXPORTS.filter((name) => typeof exports[name] !== 'function');
-  if (missing.length > 0) {
-    throw new BackendError(`the compiled wasm kernels lack ${missing.join(', ')}: they are older than this code`, { suggestions: [REBUILD] });
-  }
-  return exports as unknown as KernelExports;
 }
 
 /** Number of elements of a shape. */

@@ -3,22 +3,15 @@ import { expect } from 'chai';
 
 import { startWasm } from '../../../../src/core/backend/wasm.js';
 import { numbers } from '../../../support/kernel-cases.js';
-
-/** C = A·B with every product and sum rounded to float32, k ascending: the order the kernel promises. */
-function reference(a: Float32Array, b: Float32Array, [m, n, k]: readonly [number, number, number]): Float32Array {
-  const c = new Float32Array(m * n);
-  for (let i = 0; i < m; i++) {
-    for (let j = 0; j < n; j++) {
-      let sum = 0;
-      for (let x = 0; x < k; x++) sum = Math.fround(sum + Math.fround((a[i * k + x] ?? 0) * (b[x * n + j] ?? 0)));
-      c[i * n + j] = sum;
-    }
-  }
-  return c;
-}
+import type { MultiplyAdd } from '../../../support/product-reference.js';
+import { product, roundedOnce, roundedTwice } from '../../../support/product-reference.js';
 
 describe('wasm kernels: matrix product', () => {
-  before(startWasm);
+  let multiplyAdd: MultiplyAdd;
+  before(async () => {
+    const { device } = await startWasm();
+    multiplyAdd = device.includes('fused multiply-add') ? roundedOnce : roundedTwice;
+  });
 
   const sizes = [[1, 1, 1], [2, 3, 5], [6, 8, 4], [7, 9, 3], [13, 17, 31], [1, 40, 300], [100, 8, 257], [5, 530, 11], [97, 6, 2]] as const;
   for (const size of sizes) {
@@ -26,7 +19,7 @@ describe('wasm kernels: matrix product', () => {
       const [m, n, k] = size;
       const random = numbers(m + n + k);
       const [a, b] = [random.floats(m * k), random.floats(k * n)];
-      const expected = [...reference(a, b, size)];
+      const expected = [...product(a, b, { size, multiplyAdd })];
       tf.tidy(() => {
         const [A, B] = [tf.tensor2d(a, [m, k]), tf.tensor2d(b, [k, n])];
         const [At, Bt] = [tf.transpose(A), tf.transpose(B)];
@@ -57,7 +50,7 @@ describe('wasm kernels: matrix product', () => {
       const values = y.dataSync();
       for (let i = 0; i < 3; i++) {
         for (let j = 0; j < 2; j++) {
-          const expected = reference(a.slice(i * 35, i * 35 + 35), b.slice(j * 63, j * 63 + 63), [5, 9, 7]);
+          const expected = product(a.slice(i * 35, i * 35 + 35), b.slice(j * 63, j * 63 + 63), { size: [5, 9, 7], multiplyAdd });
           expect([...values.slice((i * 2 + j) * 45, (i * 2 + j + 1) * 45)]).to.deep.equal([...expected]);
         }
       }
