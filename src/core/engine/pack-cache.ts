@@ -56,7 +56,7 @@ export async function openPacked(folder: string, precision: EnginePrecision, all
   const config = await readStudentConfig(folder);
   const path = packedFile(folder, precision);
   const key: PackKey = { config, precision, source: await identifySource(folder) };
-  const found = key.source === null ? { file: null, rejected: null } : await openPackedFile(path, key);
+  const found = await openPackedFile(path, key);
   const memory = new ImageMemory(allocate);
   let notice = found.rejected;
   if (found.file !== null) {
@@ -91,7 +91,7 @@ interface SourceIdentity {
   readonly modifiedMs: number;
 }
 
-/** Null when the weight file cannot be seen; reading it will say why. */
+/** Null, which no packed file was made from, when the weight file cannot be seen; reading it will say why. */
 async function identifySource(folder: string): Promise<SourceIdentity | null> {
   const file = await stat(join(folder, 'model.safetensors')).catch(() => null);
   return file === null ? null : { weightsSha256: await readRecordedHash(folder), sizeBytes: file.size, modifiedMs: file.mtimeMs };

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 
 import { expect } from 'chai';
 
-import { BackendError, BispikError } from '../../../src/core/errors.js';
+import { BackendError, BispikError, ShapeError } from '../../../src/core/errors.js';
 import type { EnginePrecision } from '../../../src/core/engine/layout.js';
 import { ENGINE_PRECISIONS, planImage } from '../../../src/core/engine/layout.js';
 import type { OpenedWeights } from '../../../src/core/engine/pack-cache.js';
@@ -153,6 +153,22 @@ describe('a packed file that does not fit', () => {
       const opened = await openStudent(folder);
       expect([opened.origin, opened.image.equals(image)], `byte ${at}`).to.deep.equal(['packed', true]);
     }
+  }));
+
+  it('because its model would have 10^9 layers is refused at once, although every number in its header agrees', () => withStudent(async (folder) => {
+    const { image } = await openStudent(folder);
+    const path = packedFile(folder, 'int8');
+    const file = await readFile(path);
+    const header = JSON.parse(file.toString('utf8', 16, 16 + file.readUInt32LE(12))) as { config: Record<string, unknown> };
+    header.config['num_hidden_layers'] = 1e9;
+    const text = JSON.stringify(header);
+    const head = Buffer.alloc(Math.ceil((16 + text.length) / 64) * 64);
+    file.copy(head, 0, 0, 12);
+    head.writeUInt32LE(text.length, 12);
+    head.write(text, 16);
+    await writeFile(path, Buffer.concat([head, image]));
+    await writeFile(join(folder, 'config.json'), JSON.stringify(header.config));
+    expect((await rejection(openStudent(folder), ShapeError)).message).to.contain('too few for num_hidden_layers 1000000000');
   }));
 
   const others: [string, (folder: string) => Promise<void>][] = [

@@ -90,6 +90,13 @@ describe('packed int8 matrix', () => {
     expect(Array.from(padded.entries()).filter(([, scale]) => scale !== 1).map(([column]) => column)).to.deep.equal([0, 65, 129]);
   });
 
+  it('rounds the quotient to float32 first, then half to even', () => {
+    // by 1/127 in float32: 4.50000024 is 4.5 and goes to 4; 17.4999993 is 17.5 and goes to 18
+    const odd = matrixOf({ runs: 1, real: 3, padded: 64 }, { runs: 1, real: 1, padded: 64 }, 64);
+    const { weights: packed } = packInt8(Float32Array.of(1, 4.5 / 127, 17.5 / 127), odd);
+    expect([packed[0], packed[64], packed[128]]).to.deep.equal([128 + 127, 128 + 4, 128 + 18]);
+  });
+
   it('takes a column too small for a normal scale for zero', () => {
     const { weights: packed, scales: tiny } = packInt8(valuesOf(matrix, [[0, 0, 1e-38], [1, 0, 1e-45]]), matrix);
     expect([hex(packed.subarray(0, 64)), tiny[0], tiny[1]]).to.deep.equal([ZERO_ROW, 1, 1]);
