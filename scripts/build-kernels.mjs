@@ -1,7 +1,7 @@
 /**
- * Compiles assembly/ to dist/kernels/training.wasm and, with relaxed SIMD for its fused multiply-add, training-fused.wasm. Does nothing
- * when the sources, the compiler and the options are those of the last build (a hash beside the binaries says so). `--force` compiles
- * anyway.
+ * Compiles assembly/ to dist/kernels/: the kernels of training, once more with relaxed SIMD for its fused multiply-add, those of the
+ * inference engine, and these once more for a memory that threads share. Does nothing when the sources, the compiler and the options
+ * are those of the last build (a hash beside the binaries says so). `--force` compiles anyway.
  */
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, readdir, rename, writeFile } from 'node:fs/promises';
@@ -15,19 +15,24 @@ const sourceFolder = path.join(root, 'assembly');
 const binaryFolder = path.join(root, 'dist', 'kernels');
 const hashPath = path.join(binaryFolder, 'sources.sha256');
 
-/** No runtime and no memory of its own: raw pointers into the heap of the TensorFlow.js module. */
+/** No runtime and no memory of its own: raw pointers into the heap of the TensorFlow.js module, or into the engine's memory. */
 const options = ['--runtime', 'stub', '--importMemory', '--enable', 'simd', '--noAssert', '-O3', '--converge', '--noColors'];
 
-/** The first gives the same bits everywhere; what the second gives depends on the processor, so the program tries it before use. */
+/** What a shared memory must say of itself: one page at first, 4 GiB at most. */
+const shared = ['--enable', 'threads', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536'];
+
+/** All but the fused one give the same bits everywhere; what that gives depends on the processor, so the program tries it before use. */
 const binaries = [
-  { name: 'training.wasm', options },
-  { name: 'training-fused.wasm', options: [...options, '--enable', 'relaxed-simd'] },
+  { name: 'training.wasm', entry: 'assembly/index.ts', options },
+  { name: 'training-fused.wasm', entry: 'assembly/index.ts', options: [...options, '--enable', 'relaxed-simd'] },
+  { name: 'engine.wasm', entry: 'assembly/engine/index.ts', options },
+  { name: 'engine-threads.wasm', entry: 'assembly/engine/index-threads.ts', options: [...options, ...shared] },
 ];
 
 const compilerVersion = createRequire(import.meta.url)('assemblyscript/package.json').version;
 
 async function hashSources() {
-  const names = (await readdir(sourceFolder)).filter((name) => name.endsWith('.ts')).sort();
+  const names = (await readdir(sourceFolder, { recursive: true })).filter((name) => name.endsWith('.ts')).sort();
   const hash = createHash('sha256').update(`${compilerVersion}\n${JSON.stringify(binaries)}\n`);
   for (const name of names) hash.update(`${name}\n`).update(await readFile(path.join(sourceFolder, name)));
   return hash.digest('hex');
@@ -44,7 +49,7 @@ async function isCurrent(hash) {
 
 if (process.version.startsWith('v20.')) v8.setFlagsFromString('--experimental-wasm-relaxed-simd'); // later versions need no flag
 
-/** A data segment would be written over memory that TensorFlow.js owns. */
+/** A data segment would be written over memory that others own. */
 function assertNoData(binary) {
   const module = new WebAssembly.Module(binary);
   const foreign = WebAssembly.Module.imports(module).filter((entry) => entry.kind !== 'memory');
@@ -68,10 +73,10 @@ function sectionIds(binary) {
   return ids;
 }
 
-async function compile({ name, options }) {
+async function compile({ name, entry, options }) {
   const { default: asc } = await import('assemblyscript/asc');
   const outputs = new Map();
-  const { error, stderr } = await asc.main(['assembly/index.ts', '--baseDir', root, '--outFile', name, ...options], {
+  const { error, stderr } = await asc.main([entry, '--baseDir', root, '--outFile', name, ...options], {
     readFile: async (file, base) => readFile(path.resolve(base, file), 'utf8').catch(() => null),
     writeFile: (file, contents) => { outputs.set(file, contents); },
     listFiles: () => null,

@@ -1,13 +1,19 @@
 import { Flags } from '@oclif/core';
 
 import type { BackendName } from '../core/config/fields.js';
+import type { WeightPrecision } from '../core/types.js';
 
 // Written out, so that `--help` loads neither zod nor the configuration; a test keeps it equal to BACKEND_NAMES.
-const BACKENDS = ['auto', 'webgpu', 'wasm', 'tensorflow', 'cpu'] as const satisfies readonly BackendName[];
+const BACKENDS = ['auto', 'engine', 'webgpu', 'wasm', 'tensorflow', 'cpu'] as const satisfies readonly (BackendName | 'engine')[];
+const PRECISIONS = ['float32', 'int8', 'int4'] as const satisfies readonly WeightPrecision[];
 
-/** `--backend`, for commands without a configuration file. */
-export const backendFlag = Flags.option({
-  options: BACKENDS, default: 'auto' as const, summary: 'What computes; auto takes the fastest that works here and reports it.',
+/** What runs a model, for commands that only run one; `precision` is what the command takes when the user names none. */
+export const runFlags = (precision: WeightPrecision) => ({
+  backend: Flags.option({
+    options: BACKENDS, default: 'auto' as const, summary: 'What computes; auto: students on the engine, dense models on the fastest that works here.',
+  })(),
+  precision: Flags.option({ options: PRECISIONS, summary: `Weights on the engine [default: ${precision}].` })(),
+  threads: Flags.integer({ min: 1, helpValue: 'COUNT', summary: 'Threads of the engine [default: by the size of the model].' }),
 });
 
 /** `--config FILE`. */

@@ -1,7 +1,7 @@
 import { Args, Flags } from '@oclif/core';
 
 import { BaseCommand } from '../cli/base-command.js';
-import { backendFlag } from '../cli/flags.js';
+import { runFlags } from '../cli/flags.js';
 import { renderEval } from '../cli/render.js';
 
 export default class Eval extends BaseCommand {
@@ -11,6 +11,7 @@ export default class Eval extends BaseCommand {
   static override examples = [
     '<%= config.bin %> eval runs/stories/student --data valid.txt',
     '<%= config.bin %> eval runs/stories/student --data valid.txt --stride 32 --json',
+    '<%= config.bin %> eval runs/stories/student --data valid.txt --precision int8 --threads 2',
     '<%= config.bin %> eval models/opt-125m --data valid.txt --context 512',
   ];
   static override args = {
@@ -22,7 +23,7 @@ export default class Eval extends BaseCommand {
     context: Flags.integer({ min: 2, helpValue: 'TOKENS', summary: 'Length of a window [default: that of the model].' }),
     stride: Flags.integer({ min: 1, helpValue: 'TOKENS', summary: 'Step from window to window [default: the context].' }),
     'ngram-data': Flags.file({ helpValue: 'FILE', summary: 'Text the n-gram baselines learn from [default: --data, as it goes].' }),
-    backend: backendFlag(),
+    ...runFlags('float32'),
   };
 
   async run() {
@@ -30,7 +31,8 @@ export default class Eval extends BaseCommand {
     const { evaluateModel } = await import('../core/pipeline/evaluate-model.js');
     const result = await this.work((ctx) => evaluateModel({
       model: args.model, data: flags.data, teacher: flags.teacher ?? null, context: flags.context ?? null,
-      stride: flags.stride ?? null, ngramData: flags['ngram-data'] ?? null, backend: flags.backend,
+      stride: flags.stride ?? null, ngramData: flags['ngram-data'] ?? null,
+      backend: flags.backend, precision: flags.precision ?? null, threads: flags.threads ?? null,
     }, ctx));
     this.log(renderEval(result));
     return result;

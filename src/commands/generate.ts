@@ -1,7 +1,7 @@
 import { Args, Flags } from '@oclif/core';
 
 import { BaseCommand } from '../cli/base-command.js';
-import { backendFlag, numberFlag } from '../cli/flags.js';
+import { numberFlag, runFlags } from '../cli/flags.js';
 import { createTextStream } from '../cli/text-stream.js';
 
 export default class Generate extends BaseCommand {
@@ -25,7 +25,8 @@ export default class Generate extends BaseCommand {
     seed: Flags.integer({ min: 0, default: 0, helpValue: 'SEED', summary: 'The same seed gives the same text.' }),
     stop: Flags.string({ multiple: true, multipleNonGreedy: true, helpValue: 'TEXT', summary: 'End before this text; may be repeated.' }),
     samples: Flags.integer({ min: 1, default: 1, helpValue: 'COUNT', summary: 'Write several texts; sample n draws with seed + n.' }),
-    backend: backendFlag(),
+    slide: Flags.boolean({ summary: 'Go on where the context is full: forget its older half.' }),
+    ...runFlags('int8'),
   };
 
   async run() {
@@ -35,7 +36,8 @@ export default class Generate extends BaseCommand {
     const result = await this.work((ctx) => generateText({
       model: args.model, prompt: flags.prompt, maxNewTokens: flags['max-new-tokens'], temperature: flags.temperature,
       topK: flags['top-k'] ?? null, topP: flags['top-p'] ?? null, repetitionPenalty: flags['repetition-penalty'],
-      seed: flags.seed, stop: flags.stop ?? [], samples: flags.samples, backend: flags.backend, onEvent: stream.write,
+      seed: flags.seed, stop: flags.stop ?? [], samples: flags.samples, slide: flags.slide,
+      backend: flags.backend, precision: flags.precision ?? null, threads: flags.threads ?? null, onEvent: stream.write,
     }, ctx));
     return result;
   }

@@ -88,12 +88,17 @@ export interface DecodingSession {
   dispose(): void;
 }
 
+/** How weights are kept: as they are, as 8-bit integers with a scale per output, or as 4-bit integers with a scale per group of inputs. */
+export type WeightPrecision = 'float32' | 'int8' | 'int4';
+
 /** What `eval` and `generate` need of a model, whichever code runs it. */
 export interface LanguageModel {
   readonly kind: 'student' | 'teacher';
   readonly shape: ModelShape;
   /** T for a student, 1 for a dense model. */ readonly timeSteps: number;
   /** Name of what computes, e.g. `wasm` or `engine`; reported with every result. */ readonly backend: string;
+  readonly precision: WeightPrecision;
+  /** Threads that share the work. */ readonly threads: number;
   /** Full forward of equally long sequences. @throws ShapeError on an id outside the vocabulary or a length over the context. */
   forward(sequences: readonly TokenIds[]): Promise<readonly SequenceLogits[]>;
   openSession(): DecodingSession;

@@ -5,7 +5,12 @@ import { expect } from 'chai';
 
 import { readEnvironment } from '../../src/cli/environment.js';
 import { BACKEND_NAMES } from '../../src/core/config/fields.js';
-import { backendFlag } from '../../src/cli/flags.js';
+import { runFlags } from '../../src/cli/flags.js';
+import Eval from '../../src/commands/eval.js';
+import Generate from '../../src/commands/generate.js';
+import { ENGINE_PRECISIONS } from '../../src/core/engine/layout.js';
+import { EVAL_PRECISION } from '../../src/core/pipeline/evaluate-model.js';
+import { GENERATE_PRECISION } from '../../src/core/pipeline/generate-text.js';
 
 describe('environment', () => {
   it('has defaults where nothing or only blanks are set', () => {
@@ -23,7 +28,15 @@ describe('environment', () => {
     expect(readEnvironment({ XDG_CACHE_HOME: '/c' }).cacheDir).to.equal('/c/huggingface/hub');
   });
 
-  it('offers the backends the configuration knows', () => {
-    expect(backendFlag().options).to.deep.equal([...BACKEND_NAMES]);
+  it('offers the backends the configuration knows, the engine and its precisions', () => {
+    const { backend, precision } = runFlags('int8');
+    expect(backend.options?.filter((name) => name !== 'engine')).to.deep.equal([...BACKEND_NAMES]);
+    expect(backend.options).to.include('engine');
+    expect(precision.options).to.deep.equal([...ENGINE_PRECISIONS]);
+  });
+
+  it('names the precision each command really takes', () => {
+    expect(Eval.flags.precision.summary).to.contain(`[default: ${EVAL_PRECISION}]`);
+    expect(Generate.flags.precision.summary).to.contain(`[default: ${GENERATE_PRECISION}]`);
   });
 });

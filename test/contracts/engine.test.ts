@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { createRandom } from '../../src/core/corpus/random.js';
 import type { EngineModel } from '../../src/core/engine/engine.js';
 import { instantiateEngine } from '../../src/core/engine/instantiate.js';
-import type { EnginePrecision } from '../../src/core/engine/layout.js';
+import type { WeightPrecision } from '../../src/core/types.js';
 import { ENGINE_PRECISIONS } from '../../src/core/engine/layout.js';
 import { openEngine } from '../../src/core/engine/open-engine.js';
 import { referenceKernels } from '../../src/core/engine/reference.js';
@@ -37,7 +37,7 @@ function someIds(config: StudentConfig, length: number, seed: number): Int32Arra
   return Int32Array.from({ length }, () => random.integer(config.vocabSize));
 }
 
-const onWasm = (folder: string, precision: EnginePrecision): Promise<EngineModel> => engineOn(folder, precision, ({ memory }) => instantiateEngine(memory));
+const onWasm = (folder: string, precision: WeightPrecision): Promise<EngineModel> => engineOn(folder, precision, ({ memory }) => instantiateEngine(memory));
 
 /** Runs `body` on a folder with a random student. */
 async function withStudent(config: StudentConfig, body: (folder: string) => Promise<void>): Promise<void> {

@@ -67,7 +67,8 @@ describe('e2e: the whole path on WebGPU', function () {
     expect(distilled.valid.nll).to.be.below(distilled.unigram.nll);
 
     const evaluated = await evaluateModel({
-      model: at('run'), data: at('short.txt'), teacher: null, context: null, stride: null, ngramData: null, backend: 'webgpu',
+      model: at('run'), data: at('short.txt'), teacher: null, context: null, stride: null, ngramData: null,
+      backend: 'webgpu', precision: null, threads: null,
     }, CONTEXT);
     expect(evaluated.student?.nll).to.be.above(0).and.below(Math.log(300));
     expect(evaluated.student?.energy.ratioBlocks).to.be.above(0).and.below(1);
@@ -75,7 +76,7 @@ describe('e2e: the whole path on WebGPU', function () {
     let streamed = '';
     const written = await generateText({
       model: at('run'), prompt: 'The', maxNewTokens: 4, temperature: 0.8, topK: null, topP: null, repetitionPenalty: 1, seed: 7, stop: [], samples: 1,
-      backend: 'webgpu', onEvent: (event) => { if ('text' in event) streamed += event.text; },
+      slide: false, backend: 'webgpu', precision: null, threads: null, onEvent: (event) => { if ('text' in event) streamed += event.text; },
     }, CONTEXT);
     expect(written.tokens).to.equal(4);
     expect(written.backend).to.equal('webgpu');

@@ -4,7 +4,7 @@ import { createEngine, createMachine } from '../../src/core/engine/engine.js';
 import type { EngineModel } from '../../src/core/engine/engine.js';
 import { soloCrew } from '../../src/core/engine/crew.js';
 import type { EngineKernels } from '../../src/core/engine/kernels.js';
-import type { EnginePrecision } from '../../src/core/engine/layout.js';
+import type { WeightPrecision } from '../../src/core/types.js';
 import type { EngineMemory } from '../../src/core/engine/memory.js';
 import { createMemory } from '../../src/core/engine/memory.js';
 import { openPacked } from '../../src/core/engine/pack-cache.js';
@@ -22,7 +22,7 @@ export async function writeRandomStudent(folder: string, config: StudentConfig, 
 
 /** An engine of one thread on any implementation of the kernels. */
 export async function engineOn(
-  folder: string, precision: EnginePrecision, kernelsOf: (memory: EngineMemory) => Promise<EngineKernels> | EngineKernels,
+  folder: string, precision: WeightPrecision, kernelsOf: (memory: EngineMemory) => Promise<EngineKernels> | EngineKernels,
 ): Promise<EngineModel> {
   const memory = createMemory(false);
   const { weights } = await openPacked(folder, precision, (bytes) => memory.bytes(memory.allocate(bytes), bytes));

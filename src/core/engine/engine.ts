@@ -1,4 +1,6 @@
-import type { DecodingSession, LanguageModel } from '../types.js';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
+import type { DecodingSession, LanguageModel, SequenceLogits } from '../types.js';
 import { createBuffers } from './buffers.js';
 import type { EngineWork } from './counters.js';
 import { counterCount } from './counters.js';
@@ -14,8 +16,6 @@ import type { PackedWeights } from './weights.js';
 /** A student on the engine. */
 export interface EngineModel extends LanguageModel {
   readonly kind: 'student';
-  readonly precision: PackedWeights['precision'];
-  readonly threads: number;
   /** What was really done since the engine was opened. */ readonly work: EngineWork;
 }
 
@@ -38,7 +38,14 @@ export function createEngine(parts: EngineParts): EngineModel {
     precision: weights.precision,
     threads: crew.threads,
     get work() { return runner.work; },
-    forward: async (sequences) => sequences.map((ids) => runner.forward(ids)),
+    forward: async (sequences) => {
+      const results: SequenceLogits[] = [];
+      for (const ids of sequences) {
+        results.push(runner.forward(ids));
+        await nextTurn(); // so that Ctrl-C is heard between sequences
+      }
+      return results;
+    },
     openSession: () => openSession(runner, createState()),
     dispose: () => crew.dispose(),
   };

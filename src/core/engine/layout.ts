@@ -1,13 +1,12 @@
 import type { StudentConfig } from '../student/config.js';
+import type { WeightPrecision } from '../types.js';
 
 /**
  * How the engine's memory is laid out: widths, the packed image's sections and the sizes of cache pages. Everything here
  * follows from a student's configuration and the precision, so that equal inputs always give equal addresses.
  */
 
-/** How weights are stored: as they are, as 8-bit integers per output column, or as 4-bit integers per group of inputs. */
-export type EnginePrecision = 'float32' | 'int8' | 'int4';
-export const ENGINE_PRECISIONS: readonly EnginePrecision[] = ['float32', 'int8', 'int4'];
+export const ENGINE_PRECISIONS: readonly WeightPrecision[] = ['float32', 'int8', 'int4'];
 
 /** The spiking matrices of a block. */
 export type MatrixName = 'qkv' | 'out' | 'fc1' | 'fc2';
@@ -79,7 +78,7 @@ export interface EngineShape {
 }
 
 /** Derives the engine's shape from a checked configuration. */
-export function engineShape(config: StudentConfig, precision: EnginePrecision): EngineShape {
+export function engineShape(config: StudentConfig, precision: WeightPrecision): EngineShape {
   const headWidth = config.hiddenSize / config.heads;
   const { stream, entrance, qkv, hidden } = channelsOf(config);
   const matrix = (from: PaddedChannels, to: PaddedChannels): MatrixShape => ({
@@ -106,7 +105,7 @@ function channelsOf(config: StudentConfig): Record<'stream' | 'entrance' | 'qkv'
   };
 }
 
-function blockWidth(outputs: number, precision: EnginePrecision): number {
+function blockWidth(outputs: number, precision: WeightPrecision): number {
   if (precision === 'float32') return 64;
   return outputs % 256 === 0 ? 256 : outputs % 128 === 0 ? 128 : 64;
 }
@@ -130,7 +129,7 @@ export interface ImageSection {
 /** Where everything lies in a packed image. */
 export interface ImagePlan {
   readonly config: StudentConfig;
-  readonly precision: EnginePrecision;
+  readonly precision: WeightPrecision;
   readonly shape: EngineShape;
   /** By name, in the order of their offsets. */ readonly sections: ReadonlyMap<string, ImageSection>;
   /** A multiple of 64 */ readonly totalBytes: number;
@@ -141,7 +140,7 @@ export interface ImagePlan {
  * `.bias`; per layer `layers.N.` with `MATRIX.weights`, `.scales` (not float32), `.bias`, `NEURONS.bias`, `.threshold`,
  * `attention.reversed`, `.threshold`.
  */
-export function planImage(config: StudentConfig, precision: EnginePrecision): ImagePlan {
+export function planImage(config: StudentConfig, precision: WeightPrecision): ImagePlan {
   const shape = engineShape(config, precision);
   const sections = new Map<string, ImageSection>();
   let totalBytes = 0;
@@ -175,17 +174,17 @@ export function planImage(config: StudentConfig, precision: EnginePrecision): Im
 }
 
 /** Bytes of one vocabulary row: int8 [Dp], or float32 [Dp]. */
-export function embeddingRowBytes(shape: EngineShape, precision: EnginePrecision): number {
+export function embeddingRowBytes(shape: EngineShape, precision: WeightPrecision): number {
   return shape.paddedWidth * (precision === 'float32' ? 4 : 1);
 }
 
 /** Bytes of a packed matrix's weights. */
-export function matrixBytes(matrix: MatrixShape, precision: EnginePrecision): number {
+export function matrixBytes(matrix: MatrixShape, precision: WeightPrecision): number {
   return matrix.inputs * matrix.outputs * { float32: 4, int8: 1, int4: 0.5 }[precision];
 }
 
 /** Rows of a matrix's scales f32 [rows][O]: one in int8, one per 128 inputs in int4. */
-export function scaleRows(matrix: MatrixShape, precision: Exclude<EnginePrecision, 'float32'>): number {
+export function scaleRows(matrix: MatrixShape, precision: Exclude<WeightPrecision, 'float32'>): number {
   return precision === 'int8' ? 1 : Math.ceil(matrix.inputs / INT4_GROUP_INPUTS);
 }
 

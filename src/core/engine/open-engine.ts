@@ -4,7 +4,7 @@ import { checkThreads, soloCrew, startCrew, threadLimit } from './crew.js';
 import type { EngineModel } from './engine.js';
 import { createEngine, createMachine } from './engine.js';
 import { compileEngine, instantiateEngine, instantiateThreads } from './instantiate.js';
-import type { EnginePrecision } from './layout.js';
+import type { WeightPrecision } from '../types.js';
 import { engineShape } from './layout.js';
 import type { EngineMemory } from './memory.js';
 import { createMemory } from './memory.js';
@@ -15,7 +15,7 @@ import type { PackedWeights } from './weights.js';
 
 export interface OpenEngineOptions {
   /** Student folder. */ readonly folder: string;
-  readonly precision: EnginePrecision;
+  readonly precision: WeightPrecision;
   /** Null: what suits the model's size and this machine. */ readonly threads: number | null;
   /** Hears why weights were packed anew or could not be kept. */ readonly notice: (message: string) => void;
 }
@@ -51,7 +51,7 @@ async function startThreads(weights: PackedWeights, memory: EngineMemory, thread
   return { machine, crew: await startCrew({ machine, memory, module, barrier, threads }) };
 }
 
-async function defaultThreads(folder: string, precision: EnginePrecision): Promise<number> {
+async function defaultThreads(folder: string, precision: WeightPrecision): Promise<number> {
   const { layers, matrices } = engineShape(await readStudentConfig(folder), precision);
   const weights = layers * Object.values(matrices).reduce((sum, { inputs, outputs }) => sum + inputs * outputs, 0);
   return weights < WEIGHTS_WORTH_THREADS ? 1 : Math.min(threadLimit(), DEFAULT_MAX_THREADS);

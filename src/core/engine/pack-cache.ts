@@ -8,7 +8,8 @@ import { explainWriteFailure, writeFileAtomically } from '../hub/atomic-write.js
 import type { StudentConfig } from '../student/config.js';
 import { studentConfigToJson } from '../student/config.js';
 import { openStoredStudent, readRecordedHash, readStudentConfig } from '../student/stored.js';
-import type { EnginePrecision, ImagePlan } from './layout.js';
+import type { ImagePlan } from './layout.js';
+import type { WeightPrecision } from '../types.js';
 import { planImage, WASM_MEMORY_BYTES } from './layout.js';
 import { packStudent } from './pack-student.js';
 import type { PackedWeights } from './weights.js';
@@ -42,7 +43,7 @@ export interface OpenedWeights {
 export type AllocateImage = (bytes: number) => Uint8Array;
 
 /** The file that holds a student's packed weights. */
-export function packedFile(folder: string, precision: EnginePrecision): string {
+export function packedFile(folder: string, precision: WeightPrecision): string {
   return join(folder, '.bispik', `engine-${precision}.pack`);
 }
 
@@ -52,7 +53,7 @@ export function packedFile(folder: string, precision: EnginePrecision): string {
  * @param allocate called once; addresses of the result count from the start of its buffer.
  * @throws BackendError when the image exceeds a 32-bit memory, and everything `readStudent` throws on a bad folder.
  */
-export async function openPacked(folder: string, precision: EnginePrecision, allocate: AllocateImage): Promise<OpenedWeights> {
+export async function openPacked(folder: string, precision: WeightPrecision, allocate: AllocateImage): Promise<OpenedWeights> {
   const config = await readStudentConfig(folder);
   const path = packedFile(folder, precision);
   const key: PackKey = { config, precision, source: await identifySource(folder) };
@@ -80,7 +81,7 @@ export async function openPacked(folder: string, precision: EnginePrecision, all
 /** What a packed file must have been made from. */
 interface PackKey {
   readonly config: StudentConfig;
-  readonly precision: EnginePrecision;
+  readonly precision: WeightPrecision;
   readonly source: SourceIdentity | null;
 }
 
@@ -115,7 +116,7 @@ class ImageMemory {
   }
 }
 
-function tooLarge(bytes: number, precision: EnginePrecision): BackendError {
+function tooLarge(bytes: number, precision: WeightPrecision): BackendError {
   const smaller = { float32: 'int8', int8: 'int4', int4: null }[precision];
   return new BackendError(`the student's ${precision} weights need ${bytes} bytes, the engine's memory holds ${WASM_MEMORY_BYTES}`, {
     suggestions: [smaller === null ? 'take a smaller student' : `--precision ${smaller}`],

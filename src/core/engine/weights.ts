@@ -1,5 +1,6 @@
 import type { StudentConfig } from '../student/config.js';
-import type { EnginePrecision, EngineShape, ImagePlan, MatrixName } from './layout.js';
+import type { EngineShape, ImagePlan, MatrixName } from './layout.js';
+import type { WeightPrecision } from '../types.js';
 import { embeddingRowBytes, SECTION_ALIGNMENT } from './layout.js';
 
 /** Neurons of one site; both addresses are of f32 [width], padding channels have threshold +Infinity. */
@@ -53,7 +54,7 @@ export interface PackedEmbedding {
 export interface PackedWeights {
   readonly config: StudentConfig;
   readonly shape: EngineShape;
-  readonly precision: EnginePrecision;
+  readonly precision: WeightPrecision;
   readonly layers: readonly PackedLayer[];
   readonly embedding: PackedEmbedding;
   /** f32 [C][Dp] */ readonly positions: number;

@@ -3,6 +3,7 @@ import { Interrupted, UsageError } from '../errors.js';
 import type { DecodingSession, LanguageModel, OpCounts, RunContext, StepLogits } from '../types.js';
 import { checkSamplingOptions, penaliseRepetition, sampleToken } from './sample.js';
 import type { SamplingOptions } from './sample.js';
+import { slidingSession } from './sliding-session.js';
 import { createStopFilter } from './stop-strings.js';
 
 /** What generation needs of a tokenizer. */
@@ -22,6 +23,7 @@ export interface GenerateOptions extends SamplingOptions {
   /** The text ends before the first of these. */ readonly stop: readonly string[];
   /** How many continuations of the prompt; sample n draws with the seed `seed + n`. */ readonly samples: number;
   /** A whole number from 0; the same seed gives the same text. */ readonly seed: number;
+  /** Where the context is full: go on without its older half, or end. */ readonly slide: boolean;
   /** Milliseconds of a clock that only goes forward. */ readonly now?: () => number;
 }
 
@@ -113,7 +115,7 @@ async function* decode(
   session: DecodingSession, start: { readonly prompt: ReadPrompt; readonly progress: Progress; readonly seed: number; readonly options: GenerateOptions }, ctx: RunContext,
 ): AsyncGenerator<{ readonly id: number; readonly last: FinishReason | null }> {
   const { prompt, progress, seed, options } = start;
-  const { model, tokenizer, repetitionPenalty, maxNewTokens, now = () => performance.now() } = options;
+  const { model, tokenizer, repetitionPenalty, maxNewTokens, slide, now = () => performance.now() } = options;
   const random = createRandom(seed);
   let step = prompt.step;
   for (;;) {
@@ -122,7 +124,7 @@ async function* decode(
     const id = sampleToken(logits, options, random.next());
     progress.tokenIds.push(id);
     progress.present.add(id);
-    const isFull = session.length >= model.shape.contextLength;
+    const isFull = !slide && session.length >= model.shape.contextLength;
     const last = id === tokenizer.eosId ? 'eos' : progress.tokenIds.length >= maxNewTokens ? 'length' : isFull ? 'context' : null;
     progress.decodeMs += now() - beginMs;
     yield { id, last };
@@ -169,7 +171,7 @@ export async function* generate(options: GenerateOptions, ctx: RunContext): Asyn
   const { model, samples, now = () => performance.now() } = options;
   const ids = encodePrompt(options);
   if (ctx.signal.aborted) throw new Interrupted('generation was interrupted before it began');
-  const session = model.openSession();
+  const session = options.slide ? slidingSession(model) : model.openSession();
   try {
     const beginMs = now();
     const step = await session.append(ids);

@@ -1,4 +1,3 @@
-import type { BackendName } from '../config/schema.js';
 import { readCorpusText } from '../corpus/text.js';
 import { loadEnergyConstants } from '../energy/constants.js';
 import { UsageError } from '../errors.js';
@@ -7,29 +6,30 @@ import { evaluate } from '../eval/evaluate.js';
 import { encodeText, readTokenSequences } from '../eval/token-sequences.js';
 import { loadTokenizer } from '../tokenizer/load.js';
 import type { LanguageModel, RunContext, TokenIds } from '../types.js';
-import type { ModelFolder } from './open-model.js';
-import { findModel, openModel, teacherOfStudent } from './open-model.js';
-import { prepareBackend } from './prepare-backend.js';
+import type { ModelFolder, RunWith } from './open-model.js';
+import { checkRunWith, findModel, openModel, teacherOfStudent } from './open-model.js';
 import { hasTokenizer } from './tokenizer-files.js';
 
 /** What `bispik eval` was asked. */
-export interface EvaluateModelOptions {
+export interface EvaluateModelOptions extends RunWith {
   /** Student, run or teacher folder. */ readonly model: string;
   /** UTF-8 text, or .jsonl with one array of token ids a line. */ readonly data: string;
   /** Teacher folder; null: the one the student names. */ readonly teacher: string | null;
   readonly context: number | null;
   readonly stride: number | null;
   /** Text the n-gram baselines are counted on; null: the evaluated text as it goes. */ readonly ngramData: string | null;
-  readonly backend: BackendName;
 }
+
+/** Measures the student as it was trained; what `generate` runs with is asked for. */
+export const EVAL_PRECISION = 'float32';
 
 /** Measures a student beside its teacher, or a teacher alone. @throws whatever its files, texts and backend give cause for. */
 export async function evaluateModel(options: EvaluateModelOptions, ctx: RunContext): Promise<EvalReport> {
+  checkRunWith(options);
   const found = await findModel(options.model);
   const sequences = await readSequences(options.data, found.folder);
   const ngramSequences = options.ngramData === null ? null : await readSequences(options.ngramData, found.folder);
   const constants = await loadEnergyConstants();
-  await prepareBackend(options.backend);
   const models = await openPair(found, options, ctx);
   try {
     return await evaluate({ ...models, sequences, ngramSequences, constants, contextLength: options.context, stride: options.stride }, ctx);
@@ -51,16 +51,19 @@ export async function readSequences(path: string, modelFolder: string): Promise<
 }
 
 async function openPair(found: ModelFolder, options: EvaluateModelOptions, ctx: RunContext): Promise<{ student: LanguageModel | null; teacher: LanguageModel | null }> {
+  const open = (model: ModelFolder, backend: RunWith['backend']): Promise<LanguageModel> =>
+    openModel(model, { ...options, precision: options.precision ?? EVAL_PRECISION, backend }, ctx.reporter);
   if (found.kind === 'teacher') {
     if (options.teacher !== null) throw new UsageError(`${options.model} is a teacher itself: --teacher goes with a student`);
-    return { student: null, teacher: await openModel(found) };
+    return { student: null, teacher: await open(found, options.backend) };
   }
   const teacherPath = options.teacher ?? (await teacherOfStudent(found.folder));
   if (teacherPath === null) {
     ctx.reporter.notice('The teacher of this student is not where its provenance says, so only the student is measured (name it with --teacher DIR).');
-    return { student: await openModel(found), teacher: null };
+    return { student: await open(found, options.backend), teacher: null };
   }
   const teacher = await findModel(teacherPath);
   if (teacher.kind !== 'teacher') throw new UsageError(`--teacher ${teacherPath} is a spiking student`, { suggestions: ['Name a teacher folder'] });
-  return { student: await openModel(found), teacher: await openModel(teacher) };
+  const student = await open(found, options.backend);
+  return { student, teacher: await open(teacher, options.backend === 'engine' ? 'auto' : options.backend) };
 }

@@ -2,15 +2,12 @@ import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { teacherFolder } from '../config/shipped.js';
-import { FormatError } from '../errors.js';
+import type { BackendName } from '../config/schema.js';
+import { openEngine } from '../engine/open-engine.js';
+import { FormatError, UsageError } from '../errors.js';
 import { STUDENT_MODEL_TYPE } from '../student/config.js';
-import { readStudent } from '../student/folder.js';
-import { studentLanguageModel } from '../student/language-model.js';
 import { readJsonFile } from '../teacher/config.js';
-import { teacherLanguageModel } from '../teacher/language-model.js';
-import { uploadTeacher } from '../teacher/parameters.js';
-import { loadTeacher } from '../teacher/weights.js';
-import type { LanguageModel } from '../types.js';
+import type { LanguageModel, Reporter, WeightPrecision } from '../types.js';
 import { RESOLVED_CONFIG } from './run-folder.js';
 
 /** A model folder: what kind it is, and where exactly it lies. */
@@ -46,10 +43,31 @@ async function modelFolderOf(path: string): Promise<string> {
   });
 }
 
-/** Loads a model onto the active backend; the caller disposes it. @throws FormatError, ShapeError, NumericError on damaged files. */
-export async function openModel({ kind, folder }: ModelFolder): Promise<LanguageModel> {
-  if (kind === 'student') return studentLanguageModel(await readStudent(folder));
-  return teacherLanguageModel(uploadTeacher(await loadTeacher(folder)));
+/** What a model is run with, as the user asked. */
+export interface RunWith {
+  /** `auto`: students on the engine, dense models on the fastest tensor backend; a tensor backend: students on the training graph. */
+  readonly backend: BackendName | 'engine';
+  /** Of the engine; null: the command's own choice. */ readonly precision: WeightPrecision | null;
+  /** Of the engine; null: what suits the model and this machine. */ readonly threads: number | null;
+}
+
+/**
+ * Opens a model; the caller disposes it. TensorFlow.js is loaded only where it computes.
+ * @throws UsageError on a wish the model cannot fulfil; BackendError; FormatError, ShapeError, NumericError on damaged files.
+ */
+export async function openModel({ kind, folder }: ModelFolder, run: RunWith & { readonly precision: WeightPrecision }, reporter: Reporter): Promise<LanguageModel> {
+  const { backend, precision, threads } = run;
+  if (kind === 'student' && (backend === 'auto' || backend === 'engine')) return openEngine({ folder, precision, threads, notice: reporter.notice });
+  if (backend === 'engine') throw new UsageError(`${folder} is a dense model: the engine runs spiking students only`, { suggestions: ['--backend auto'] });
+  const { openOnTensorBackend } = await import('./open-on-tensor-backend.js');
+  return openOnTensorBackend({ kind, folder }, backend);
+}
+
+/** @throws UsageError when precision or threads are given for a tensor backend, which has neither. */
+export function checkRunWith({ backend, precision, threads }: RunWith): void {
+  if (backend === 'auto' || backend === 'engine') return;
+  const [flag] = [...(precision === null ? [] : [`--precision ${precision}`]), ...(threads === null ? [] : [`--threads ${threads}`])];
+  if (flag !== undefined) throw new UsageError(`${flag} is for the engine, which --backend ${backend} goes without`, { suggestions: ['Leave out --backend'] });
 }
 
 /** The teacher folder a student's provenance names; null when it does not say or the folder is gone. */

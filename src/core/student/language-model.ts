@@ -16,6 +16,8 @@ export function studentLanguageModel(student: Student): LanguageModel {
     shape: student.config,
     timeSteps: student.config.neuron.timeSteps,
     backend: tf.getBackend(),
+    precision: 'float32',
+    threads: 1,
     forward: (sequences) => forward(student, sequences),
     openSession: () => openSession(student, { length: 0, spikes: [] }),
     dispose: () => tf.dispose([...student.parameters.values()]),

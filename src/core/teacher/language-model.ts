@@ -12,6 +12,8 @@ export function teacherLanguageModel(teacher: Teacher): LanguageModel {
     shape: teacher.config,
     timeSteps: 1,
     backend: tf.getBackend(),
+    precision: 'float32',
+    threads: 1,
     forward: (sequences) => forward(teacher, sequences),
     openSession: () => openSession(teacher, []),
     dispose: () => tf.dispose([...teacher.parameters.values()]),

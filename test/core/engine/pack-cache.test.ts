@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 
 import { BackendError, BispikError, ShapeError } from '../../../src/core/errors.js';
-import type { EnginePrecision } from '../../../src/core/engine/layout.js';
+import type { WeightPrecision } from '../../../src/core/types.js';
 import { ENGINE_PRECISIONS, planImage } from '../../../src/core/engine/layout.js';
 import type { OpenedWeights } from '../../../src/core/engine/pack-cache.js';
 import { openPacked, packedFile } from '../../../src/core/engine/pack-cache.js';
@@ -28,7 +28,7 @@ declare const WebAssembly: { Memory: new (limits: { initial: number; maximum: nu
 interface Opened extends OpenedWeights { readonly image: Buffer }
 
 /** Opens a student as the engine does, counting that memory is asked for once; the image follows 128 bytes of something else. */
-async function openStudent(folder: string, precision: EnginePrecision = 'int8'): Promise<Opened> {
+async function openStudent(folder: string, precision: WeightPrecision = 'int8'): Promise<Opened> {
   let image: Uint8Array | null = null;
   const opened = await openPacked(folder, precision, (bytes) => {
     expect(image, 'memory is asked for once').to.equal(null);

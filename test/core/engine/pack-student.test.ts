@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 
 import { FormatError } from '../../../src/core/errors.js';
-import type { EnginePrecision } from '../../../src/core/engine/layout.js';
+import type { WeightPrecision } from '../../../src/core/types.js';
 import { ENGINE_PRECISIONS, planImage } from '../../../src/core/engine/layout.js';
 import { packStudent } from '../../../src/core/engine/pack-student.js';
 import type { StudentConfig } from '../../../src/core/student/config.js';
@@ -21,7 +21,7 @@ function storedStudent(config: StudentConfig, changes: Values): StoredStudent {
 }
 
 /** Packs a student; the result reads sections by name, as f32. */
-async function pack(config: StudentConfig, precision: EnginePrecision, changes: Values = {}): Promise<(name: string) => Float32Array> {
+async function pack(config: StudentConfig, precision: WeightPrecision, changes: Values = {}): Promise<(name: string) => Float32Array> {
   const plan = planImage(config, precision);
   const target = new Uint8Array(plan.totalBytes).fill(0x55);
   await packStudent(storedStudent(config, changes), plan, target);

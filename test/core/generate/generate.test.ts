@@ -27,7 +27,7 @@ const saying = (text: string | readonly number[], promptLength = 2) =>
 
 function optionsOf(options: Partial<GenerateOptions>): GenerateOptions {
   return {
-    model: saying('hello'), tokenizer: byteTokenizer, prompt: '> ', maxNewTokens: 40, stop: [], samples: 1, seed: 7,
+    model: saying('hello'), tokenizer: byteTokenizer, prompt: '> ', maxNewTokens: 40, stop: [], samples: 1, seed: 7, slide: false,
     repetitionPenalty: 1, temperature: 0, topK: null, topP: null, ...options,
   };
 }

@@ -1,16 +1,18 @@
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 
 import { packageRoot } from '../../../src/core/config/shipped.js';
-import { FormatError } from '../../../src/core/errors.js';
-import { findModel, openModel, teacherOfStudent } from '../../../src/core/pipeline/open-model.js';
+import { FormatError, UsageError } from '../../../src/core/errors.js';
+import { checkRunWith, findModel, openModel, teacherOfStudent } from '../../../src/core/pipeline/open-model.js';
 import { prepareBackend } from '../../../src/core/pipeline/prepare-backend.js';
 import { writeStudent } from '../../../src/core/student/folder.js';
 import { downloadTeacher } from '../../../src/core/teacher/parameters.js';
 import { writeTeacher } from '../../../src/core/teacher/weights.js';
+import { silentReporter } from '../../../src/core/types.js';
 import { rejection } from '../../support/rejection.js';
 import { withTempFolder } from '../../support/temp-folder.js';
 import { TINY_STUDENT, tinyStudentParameters, tinyTeacher } from '../../support/tiny-models.js';
@@ -42,12 +44,32 @@ describe('pipeline/open-model', () => {
   it('opens both kinds behind one interface, and disposing them leaves nothing', () => withModels(async (root) => {
     const before = tf.memory().numTensors;
     for (const [path, kind, timeSteps] of [['run', 'student', 4], ['teacher', 'teacher', 1]] as const) {
-      const model = await openModel(await findModel(join(root, path)));
+      const model = await openModel(await findModel(join(root, path)), { backend: 'cpu', precision: 'float32', threads: null }, silentReporter);
       expect(model).to.include({ kind, timeSteps });
       expect((await model.forward([[1, 2, 3]]))[0]?.logits).to.have.lengthOf(3 * 13);
       model.dispose();
     }
     expect(tf.memory().numTensors).to.equal(before);
+  }));
+
+  it('runs a student on the engine unless a tensor backend is named', () => withModels(async (root) => {
+    const model = await openModel(await findModel(join(root, 'run')), { backend: 'auto', precision: 'int8', threads: 1 }, silentReporter);
+    expect(model).to.include({ kind: 'student', backend: 'engine', precision: 'int8', threads: 1, timeSteps: 4 });
+    expect((await model.forward([[1, 2, 3]]))[0]?.logits).to.have.lengthOf(3 * 13);
+    model.dispose();
+  }));
+
+  it('refuses what does not fit together: a dense model on the engine, engine settings without it, more threads than cores', () => withModels(async (root) => {
+    const teacher = await findModel(join(root, 'teacher'));
+    const dense = await rejection(openModel(teacher, { backend: 'engine', precision: 'int8', threads: null }, silentReporter), UsageError);
+    expect(dense.message).to.equal(`${teacher.folder} is a dense model: the engine runs spiking students only`);
+    expect(() => checkRunWith({ backend: 'wasm', precision: 'int8', threads: null })).to.throw(UsageError, '--precision int8 is for the engine');
+    expect(() => checkRunWith({ backend: 'cpu', precision: null, threads: 2 })).to.throw(UsageError, '--threads 2 is for the engine');
+    checkRunWith({ backend: 'auto', precision: 'int4', threads: 2 });
+    const cores = availableParallelism();
+    const crowded = await rejection(openModel(await findModel(join(root, 'run')), { backend: 'auto', precision: 'int8', threads: cores + 1 }, silentReporter), UsageError);
+    expect(crowded.message).to.equal(`${cores + 1} threads were asked for; this machine has ${cores} ${cores === 1 ? 'core' : 'cores'}`);
+    expect(crowded.suggestions).to.deep.equal([`--threads ${cores}`]);
   }));
 
   it('says how to go on with a run that has no model yet', () => withTempFolder(async (root) => {
