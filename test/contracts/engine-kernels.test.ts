@@ -6,6 +6,7 @@ import type { Check } from '../support/kernel-shapes.js';
 import { checkOn, columnsOf, ends, neurons, placeBits, rangeOf, rates, seeds, upTo, valueStyles } from '../support/kernel-shapes.js';
 import type { CaseSetting, KernelCase, KernelTwins } from '../support/kernel-twins.js';
 import { openTwins } from '../support/kernel-twins.js';
+import { findEdge } from '../support/neuron-edges.js';
 
 /** The engine's WebAssembly and the reference must leave the same bits everywhere outside scratch, on any shape. */
 
@@ -91,6 +92,42 @@ function describeNeurons(check: Check): void {
   }
 }
 
+/** Neurons whose currents lie next to where their spikes change. */
+const edgeRows = fc.record({ seed: fc.nat(), ...neurons, tokens: upTo(3), negate: fc.nat(1) });
+type EdgeRows = typeof edgeRows extends fc.Arbitrary<infer E> ? E : never;
+
+const edgeCase = (kind: 'fireInt' | 'fireFloat', rows: EdgeRows): KernelCase => ({ arena, inputs }) => {
+  const { tokens, timeSteps, decay, reset, negate } = rows;
+  const isInt = kind === 'fireInt';
+  // Integers so large that float32 lacks some of them.
+  const [scale, round] = isInt ? [2 ** 24, Math.round] : [1, Math.fround];
+  const biases = inputs.floats(64, 'mixed').map((b) => b * (isInt ? 4 : 1));
+  const limits = inputs.thresholds(64, 'grid').map((limit) => (limit === Infinity ? 1 : limit) * scale);
+  const currents = isInt ? new Int32Array(tokens * timeSteps * 64) : new Float32Array(tokens * timeSteps * 64);
+  const sign = !isInt && negate === 1 ? -1 : 1;
+  for (let i = 0; i < tokens * 64; i++) {
+    const [c, n] = [i % 64, Math.floor(i / 64)];
+    const [bias, threshold] = [biases[c] ?? 0, limits[c] ?? 0];
+    const edge = findEdge({ timeSteps, decay, reset, threshold }, {
+      current: (x) => Math.fround(Math.fround(sign * x) + bias), round, low: -sign * bias, high: sign * (threshold * (1 + inputs.below(24) / 8) - bias),
+    });
+    for (let t = 0; t < timeSteps; t++) currents[(n * timeSteps + t) * 64 + c] = edge[inputs.below(2)] ?? 0;
+  }
+  const x = arena.place(currents, 'currents');
+  const bias = arena.place(biases, 'bias');
+  const threshold = arena.place(limits, 'threshold');
+  const bits = arena.place(inputs.bits(tokens * timeSteps, 0.5), 'bits');
+  return isInt
+    ? (kernels) => kernels.fireInt(x, 64, bias, threshold, 0, 64, tokens, timeSteps, decay, reset, bits, 1)
+    : (kernels) => kernels.fireFloat(x, 64, bias, threshold, negate, 0, 64, tokens, timeSteps, decay, reset, bits, 1);
+};
+
+function describeEdges(check: Check): void {
+  for (const kind of ['fireInt', 'fireFloat'] as const) {
+    it(`${kind}, currents next to where the spikes change`, () => { check(edgeRows, (rows) => edgeCase(kind, rows), 30); });
+  }
+}
+
 const streams = fc.record({ ...seeds, outputWords: upTo(5), vectors: upTo(13), range: ends, rate: rates, after: fc.nat(2), values: valueStyles });
 
 function describeStream(check: Check): void {
@@ -146,6 +183,36 @@ function placeSession(setting: CaseSetting, attention: Attention): { words: numb
   return { words, dWords, pageTable, layerOffset, bits: placeBits(setting, tokens * timeSteps * words, attention) };
 }
 
+/** What the attention neurons are: float32 (heads · biasStride) biases and (heads) thresholds. */
+type PlanTable = (setting: CaseSetting, table: { readonly size: number; readonly biasStride: number }) => { reversed: Float32Array; thresholds: Float32Array };
+
+const attendCase = (attention: Attention, plan: PlanTable): KernelCase => (setting) => {
+  const { words, dWords, bits, pageTable, layerOffset } = placeSession(setting, attention);
+  const { tokens, timeSteps, start, heads, headWidth, range, decay, reset } = attention;
+  const { arena, inputs, reference } = setting;
+  reference.storeHeads(bits, words, tokens, timeSteps, start, 0, heads, heads, headWidth, dWords, pageTable, layerOffset);
+  const contextLength = start + tokens + attention.spare;
+  const biasStride = Math.ceil((contextLength + 4) / 4) * 4;
+  const table = plan(setting, { size: heads * biasStride, biasStride });
+  const reversed = arena.place(table.reversed, 'reversed');
+  const thresholds = arena.place(table.thresholds, 'thresholds');
+  const scratch = setting.scratch((kernels) => kernels.attendScratchBytes(timeSteps, headWidth));
+  const sums = arena.place(inputs.ints(tokens * timeSteps * 64 * dWords, 'large'), 'sums');
+  return (kernels) => kernels.attend(bits, words, tokens, timeSteps, start, ...rangeOf(range, heads), heads, headWidth, dWords,
+    pageTable, layerOffset, reversed, biasStride, contextLength, thresholds, decay, reset, sums, scratch);
+};
+
+const edgeTable = ({ timeSteps, decay, reset, headWidth, heads }: Attention): PlanTable => ({ inputs }, { size, biasStride }) => {
+  const thresholds = Float32Array.from({ length: heads }, () => 1 + inputs.below(4 * headWidth) / 3);
+  const reversed = Float32Array.from({ length: size }, (_, i) => {
+    const threshold = thresholds[Math.floor(i / biasStride)] ?? 1;
+    return findEdge({ timeSteps, decay, reset, threshold }, {
+      current: (r) => Math.fround(headWidth + r), round: Math.fround, low: -headWidth, high: threshold * (1 + inputs.below(24) / 8) - headWidth,
+    })[inputs.below(2)] ?? 0;
+  });
+  return { reversed, thresholds };
+};
+
 function describeAttention(check: Check): void {
   it('storeHeads', () => {
     check(attentions, (attention) => (setting) => {
@@ -156,21 +223,15 @@ function describeAttention(check: Check): void {
     });
   });
   it('attend', () => {
-    check(attentions, (attention) => (setting) => {
-      const { words, dWords, bits, pageTable, layerOffset } = placeSession(setting, attention);
-      const { tokens, timeSteps, start, heads, headWidth, range, decay, reset, values } = attention;
-      const { arena, inputs, reference } = setting;
-      reference.storeHeads(bits, words, tokens, timeSteps, start, 0, heads, heads, headWidth, dWords, pageTable, layerOffset);
-      const contextLength = start + tokens + attention.spare;
-      const biasStride = Math.ceil((contextLength + 4) / 4) * 4;
-      const reversed = arena.place(inputs.floats(heads * biasStride, values), 'reversed');
-      const scaled = inputs.thresholds(heads, values).map((threshold) => threshold * Math.max(1, Math.round(headWidth * attention.rate ** 2)));
-      const thresholds = arena.place(scaled, 'thresholds');
-      const scratch = setting.scratch((kernels) => kernels.attendScratchBytes(timeSteps, headWidth));
-      const sums = arena.place(inputs.ints(tokens * timeSteps * 64 * dWords, 'large'), 'sums');
-      return (kernels) => kernels.attend(bits, words, tokens, timeSteps, start, ...rangeOf(range, heads), heads, headWidth, dWords,
-        pageTable, layerOffset, reversed, biasStride, contextLength, thresholds, decay, reset, sums, scratch);
-    });
+    check(attentions, (attention) => attendCase(attention, ({ inputs }, table) => ({
+      reversed: inputs.floats(table.size, attention.values),
+      thresholds: inputs.thresholds(attention.heads, attention.values)
+        .map((threshold) => threshold * Math.max(1, Math.round(attention.headWidth * attention.rate ** 2))),
+    })));
+  });
+  it('attend, currents next to where the spikes change', () => {
+    // Everything fires, so that every count is the head width and a distance decides alone.
+    check(attentions.map((attention) => ({ ...attention, rate: 1 })), (attention) => attendCase(attention, edgeTable(attention)), 30);
   });
 }
 
@@ -180,6 +241,7 @@ describe('contract: the WebAssembly engine and the reference agree bit for bit',
   before(async () => { twins = await openTwins(instantiateEngine); });
   describeRows(checkOn(() => twins));
   describeNeurons(checkOn(() => twins));
+  describeEdges(checkOn(() => twins));
   describeStream(checkOn(() => twins));
   describeAttention(checkOn(() => twins));
 });

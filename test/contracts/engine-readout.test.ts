@@ -11,7 +11,7 @@ import { openTwins } from '../support/kernel-twins.js';
 
 const widths = fc.record({ ...seeds, words: upTo(5), timeSteps: upTo(4), values: valueStyles });
 
-function describeEdges(check: Check): void {
+function describeReadout(check: Check): void {
   it('embedInt8', () => {
     check(widths, ({ words, timeSteps }) => ({ arena, inputs }) => {
       const row = arena.place(inputs.int8(64 * words, 'range'), 'row');
@@ -88,6 +88,6 @@ describe('contract: the WebAssembly engine and the reference agree bit for bit: 
   this.timeout(60_000);
   let twins: KernelTwins;
   before(async () => { twins = await openTwins(instantiateEngine); });
-  describeEdges(checkOn(() => twins));
+  describeReadout(checkOn(() => twins));
   describeHead(checkOn(() => twins));
 });
