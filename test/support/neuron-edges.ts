@@ -12,22 +12,23 @@ export interface EdgeNeuron {
 }
 
 export interface EdgeSearch {
-  /** Current that an input makes, the same at every time step. */ readonly current: (input: number) => number;
+  /** Current that an input makes at a time step. */ readonly current: (input: number, t: number) => number;
   /** To the inputs that exist: float32 or whole numbers. */ readonly round: (input: number) => number;
   readonly low: number;
   readonly high: number;
 }
 
-function spikesOf(neuron: EdgeNeuron, current: number): string {
+function spikesOf(neuron: EdgeNeuron, currents: readonly number[]): string {
   const reset = (Object.keys(RESET_CODES) as ResetKind[]).find((kind) => RESET_CODES[kind] === neuron.reset) ?? 'soft';
   const attrs = { ...neuron, reset, surrogate: 'atan', alpha: 2, detachReset: false } as const;
-  return neuronForward(new Array<number>(neuron.timeSteps).fill(current), attrs).s.join('');
+  return neuronForward(currents, attrs).s.join('');
 }
 
 /** Two neighbouring inputs between `low` and `high` whose spikes differ, or the two ends when theirs do not. */
 export function findEdge(neuron: EdgeNeuron, search: EdgeSearch): readonly [number, number] {
   let [low, high] = [search.round(search.low), search.round(search.high)];
-  const fires = (input: number): string => spikesOf(neuron, search.current(input));
+  const steps = Array.from({ length: neuron.timeSteps }, (_, t) => t);
+  const fires = (input: number): string => spikesOf(neuron, steps.map((t) => search.current(input, t)));
   const below = fires(low);
   if (below === fires(high)) return [low, high];
   for (;;) {
