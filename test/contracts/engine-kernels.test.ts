@@ -177,8 +177,8 @@ const attentions = fc.record({
 });
 type Attention = typeof attentions extends fc.Arbitrary<infer A> ? A : never;
 
-/** A session whose first `start` positions are in the cache and whose next tokens' spikes wait in `bits`. */
-function placeSession(setting: CaseSetting, attention: Attention): { words: number; dWords: number; bits: number; pageTable: number; layerOffset: number } {
+/** A sequence whose first `start` positions are in the cache and whose next tokens' spikes wait in `bits`. */
+function placeSequence(setting: CaseSetting, attention: Attention): { words: number; dWords: number; bits: number; pageTable: number; layerOffset: number } {
   const { arena, inputs, reference } = setting;
   const { heads, headWidth, timeSteps, start, tokens, layerCount } = attention;
   const dWords = Math.ceil((heads * headWidth) / 64);
@@ -198,7 +198,7 @@ function placeSession(setting: CaseSetting, attention: Attention): { words: numb
 type PlanTable = (setting: CaseSetting, table: { readonly size: number; readonly biasStride: number }) => { reversed: Float32Array; thresholds: Float32Array };
 
 const attendCase = (attention: Attention, plan: PlanTable): KernelCase => (setting) => {
-  const { words, dWords, bits, pageTable, layerOffset } = placeSession(setting, attention);
+  const { words, dWords, bits, pageTable, layerOffset } = placeSequence(setting, attention);
   const { tokens, timeSteps, start, heads, headWidth, range, decay, reset } = attention;
   const { arena, inputs, reference } = setting;
   reference.storeHeads(bits, words, tokens, timeSteps, start, 0, heads, heads, headWidth, dWords, pageTable, layerOffset);
@@ -227,7 +227,7 @@ const edgeTable = ({ timeSteps, decay, reset, headWidth, heads }: Attention): Pl
 function describeAttention(check: Check): void {
   it('storeHeads', () => {
     check(attentions, (attention) => (setting) => {
-      const { words, dWords, bits, pageTable, layerOffset } = placeSession(setting, attention);
+      const { words, dWords, bits, pageTable, layerOffset } = placeSequence(setting, attention);
       const { tokens, timeSteps, start, heads, headWidth, range } = attention;
       return (kernels) =>
         kernels.storeHeads(bits, words, tokens, timeSteps, start, ...rangeOf(range, heads), heads, headWidth, dWords, pageTable, layerOffset);

@@ -8,7 +8,7 @@ const { fround } = Math;
 const PAGE_POSITIONS = 64;
 const PAGE_ROW_BYTES = 8 * PAGE_POSITIONS;
 
-/** One layer of the cache of a session: words [key, value][heads][timeSteps][headWords][64 positions] in every page. */
+/** One layer of the cache of a sequence: words [key, value][heads][timeSteps][headWords][64 positions] in every page. */
 interface LayerCache {
   readonly heads: number;
   readonly timeSteps: number;
