@@ -1,32 +1,38 @@
 import { carriedMembrane, fire, membraneGradient } from './neuron';
 import { loadFloats, storeFloats } from './simd';
 
+/** Bytes of scratch `lif` and `lifGrad` need: a float per neuron, then one vector per time step. */
+export function lifScratchBytes(timeSteps: i32, neurons: i32): usize {
+  return ((<usize>neurons) << 2) + ((<usize>timeSteps) << 4);
+}
+
 /**
- * Spikes and membranes (T, rows, E) of x (T, rows, C), or (1, rows, C) when `constant`. The current is gain·x + bias; with
- * `onOff` E = 2C and the second half sees −x.
+ * Spikes (T, rows, E) of x (T, rows, C), or (1, rows, C) when `constant`, and the mean firing rate of each of `groups` equal blocks of
+ * the E neurons. The current is gain·x + bias; with `onOff` E = 2C and the second half sees −x.
  */
 export function lif(
-  x: usize, gain: usize, bias: usize, spikes: usize, membrane: usize,
-  timeSteps: i32, constant: bool, rows: i32, channels: i32, onOff: bool, decay: f32, threshold: f32, reset: i32,
+  x: usize, gain: usize, bias: usize, spikes: usize, rates: usize,
+  timeSteps: i32, constant: bool, rows: i32, channels: i32, onOff: bool, groups: i32, decay: f32, threshold: f32, reset: i32, scratch: usize,
 ): void {
   const halves = onOff ? 2 : 1;
   const rowX = (<usize>channels) << 2;
   const rowE = rowX * halves;
   const stepX: usize = constant ? 0 : rowX * rows;
-  const stepE = rowE * rows;
+  memory.fill(scratch, 0, rowE);
   for (let row = 0; row < rows; row++) {
     for (let half = 0; half < halves; half++) {
       const at = <usize>half * rowX;
       lifChannels(
-        x + <usize>row * rowX, gain + at, bias + at, spikes + <usize>row * rowE + at, membrane + <usize>row * rowE + at,
-        timeSteps, stepX, stepE, channels, half == 1, decay, threshold, reset,
+        x + <usize>row * rowX, gain + at, bias + at, spikes + <usize>row * rowE + at, scratch + at,
+        timeSteps, stepX, rowE * rows, channels, half == 1, decay, threshold, reset,
       );
     }
   }
+  groupRates(scratch, rates, channels * halves, groups, <f64>timeSteps * <f64>rows);
 }
 
 function lifChannels(
-  x: usize, gain: usize, bias: usize, spikes: usize, membrane: usize,
+  x: usize, gain: usize, bias: usize, spikes: usize, counts: usize,
   timeSteps: i32, stepX: usize, stepE: usize, channels: i32, negative: bool, decay: f32, threshold: f32, reset: i32,
 ): void {
   const decays = f32x4.splat(decay), thresholds = f32x4.splat(threshold);
@@ -34,28 +40,48 @@ function lifChannels(
   for (let c = 0; c < channels; c += 4) {
     const lanes = channels - c;
     const at = (<usize>c) << 2;
-    const g = loadFloats(gain + at, lanes), b = loadFloats(bias + at, lanes);
+    const g = v128.xor(loadFloats(gain + at, lanes), sign), b = loadFloats(bias + at, lanes);
     let carried = f32x4.splat(0);
+    let count = loadFloats(counts + at, lanes);
     let from = x + at;
-    let to = at;
+    let to = spikes + at;
     for (let t = 0; t < timeSteps; t++) {
-      const current = f32x4.add(f32x4.mul(v128.xor(loadFloats(from, lanes), sign), g), b);
-      const u = f32x4.add(current, carried);
+      const u = charge(loadFloats(from, lanes), g, b, carried);
       const s = fire(u, thresholds);
-      storeFloats(membrane + to, u, lanes);
-      storeFloats(spikes + to, s, lanes);
+      storeFloats(to, s, lanes);
+      count = f32x4.add(count, s);
       carried = carriedMembrane(u, s, decays, thresholds, reset);
       from += stepX;
       to += stepE;
     }
+    storeFloats(counts + at, count, lanes);
   }
 }
 
-/** Gradients of `lif`: dx (like x), dGain (E), dBias (E), from dy and the membranes (T, rows, E). */
+// @ts-ignore: decorator
+@inline
+function charge(x: v128, gain: v128, bias: v128, carried: v128): v128 {
+  return f32x4.add(f32x4.add(f32x4.mul(x, gain), bias), carried);
+}
+
+/** Per block of neurons: its spike counts, whole numbers, added up and divided by its chances to fire. */
+function groupRates(counts: usize, rates: usize, neurons: i32, groups: i32, chances: f64): void {
+  const size = neurons / groups;
+  for (let group = 0; group < groups; group++) {
+    let sum: f64 = 0;
+    for (let i = 0; i < size; i++) sum += <f64>load<f32>(counts + ((<usize>(group * size + i)) << 2));
+    store<f32>(rates + ((<usize>group) << 2), <f32>(sum / (chances * <f64>size)));
+  }
+}
+
+/**
+ * Gradients of `lif`: dx (like x), dGain (E), dBias (E), from those of its spikes and rates. The membranes are computed once more: that
+ * takes less time than reading them back from memory.
+ */
 export function lifGrad(
-  dy: usize, x: usize, gain: usize, membrane: usize, dx: usize, dGain: usize, dBias: usize,
-  timeSteps: i32, constant: bool, rows: i32, channels: i32, onOff: bool,
-  decay: f32, threshold: f32, reset: i32, surrogate: i32, alpha: f32, detach: bool,
+  dSpikes: usize, dRates: usize, x: usize, gain: usize, bias: usize, dx: usize, dGain: usize, dBias: usize,
+  timeSteps: i32, constant: bool, rows: i32, channels: i32, onOff: bool, groups: i32,
+  decay: f32, threshold: f32, reset: i32, surrogate: i32, alpha: f32, detach: bool, scratch: usize,
 ): void {
   const halves = onOff ? 2 : 1;
   const rowX = (<usize>channels) << 2;
@@ -63,45 +89,64 @@ export function lifGrad(
   const stepX: usize = constant ? 0 : rowX * rows;
   memory.fill(dGain, 0, rowE);
   memory.fill(dBias, 0, rowE);
+  spreadRates(dRates, scratch, channels * halves, groups, <f64>timeSteps * <f64>rows);
   for (let row = 0; row < rows; row++) {
     for (let half = 0; half < halves; half++) {
       const at = <usize>half * rowX;
-      const inE = <usize>row * rowE + at;
       lifGradChannels(
-        dy + inE, x + <usize>row * rowX, gain + at, membrane + inE, dx + <usize>row * rowX, dGain + at, dBias + at,
+        dSpikes + <usize>row * rowE + at, scratch + at, x + <usize>row * rowX, gain + at, bias + at,
+        dx + <usize>row * rowX, dGain + at, dBias + at, scratch + rowE,
         timeSteps, stepX, rowE * rows, channels, half == 1, decay, threshold, reset, surrogate, alpha, detach,
       );
     }
   }
 }
 
+/** What one spike of each neuron adds to the loss through the rate of its block. */
+function spreadRates(dRates: usize, perSpike: usize, neurons: i32, groups: i32, chances: f64): void {
+  const size = neurons / groups;
+  for (let i = 0; i < neurons; i++) {
+    const rate = <f64>load<f32>(dRates + ((<usize>(i / size)) << 2));
+    store<f32>(perSpike + ((<usize>i) << 2), <f32>(rate / (chances * <f64>size)));
+  }
+}
+
 function lifGradChannels(
-  dy: usize, x: usize, gain: usize, membrane: usize, dx: usize, dGain: usize, dBias: usize,
+  dSpikes: usize, perSpike: usize, x: usize, gain: usize, bias: usize, dx: usize, dGain: usize, dBias: usize, membranes: usize,
   timeSteps: i32, stepX: usize, stepE: usize, channels: i32, negative: bool,
   decay: f32, threshold: f32, reset: i32, surrogate: i32, alpha: f32, detach: bool,
 ): void {
   const decays = f32x4.splat(decay), thresholds = f32x4.splat(threshold);
   const sign = i32x4.splat(negative ? <i32>0x80000000 : 0);
-  const last = <usize>(timeSteps - 1);
+  const last = timeSteps - 1;
   for (let c = 0; c < channels; c += 4) {
     const lanes = channels - c;
     const at = (<usize>c) << 2;
-    const g = v128.xor(loadFloats(gain + at, lanes), sign);
+    const g = v128.xor(loadFloats(gain + at, lanes), sign), b = loadFloats(bias + at, lanes), fromRate = loadFloats(perSpike + at, lanes);
+    let inX = x + at;
+    let carried = f32x4.splat(0);
+    for (let t = 0; t < last; t++) {
+      const u = charge(loadFloats(inX, lanes), g, b, carried);
+      v128.store(membranes + ((<usize>t) << 4), u);
+      carried = carriedMembrane(u, fire(u, thresholds), decays, thresholds, reset);
+      inX += stepX;
+    }
+    let u = charge(loadFloats(inX, lanes), g, b, carried);
+    let inE = dSpikes + at + <usize>last * stepE;
+    let to = dx + at + <usize>last * stepX;
     let du = f32x4.splat(0), sum = du, gainSum = du;
-    let inE = at + last * stepE;
-    let inX = at + last * stepX;
-    for (let t = timeSteps - 1; t >= 0; t--) {
-      du = membraneGradient(
-        loadFloats(dy + inE, lanes), loadFloats(membrane + inE, lanes), du,
-        decays, thresholds, reset, surrogate, alpha, detach,
-      );
+    for (let t = last; ; t--) {
+      du = membraneGradient(f32x4.add(loadFloats(inE, lanes), fromRate), u, du, decays, thresholds, reset, surrogate, alpha, detach);
       sum = f32x4.add(sum, du);
       if (stepX != 0) {
-        gainSum = f32x4.add(gainSum, f32x4.mul(du, loadFloats(x + inX, lanes)));
-        storeGradient(dx + inX, f32x4.mul(du, g), negative, lanes);
+        gainSum = f32x4.add(gainSum, f32x4.mul(du, loadFloats(inX, lanes)));
+        storeGradient(to, f32x4.mul(du, g), negative, lanes);
       }
+      if (t == 0) break;
+      u = v128.load(membranes + ((<usize>(t - 1)) << 4));
       inE -= stepE;
       inX -= stepX;
+      to -= stepX;
     }
     if (stepX == 0) {
       gainSum = f32x4.mul(sum, loadFloats(x + at, lanes));

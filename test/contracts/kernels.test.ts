@@ -54,12 +54,17 @@ describe('contract: wasm kernels and composed operations agree', function () {
   this.timeout(60_000);
 
   it('LIF neurons', () => fc.assert(fc.asyncProperty(
-    fc.record({ neuron: neurons, rows: size(5), channels: size(11), onOff: fc.boolean(), constant: fc.boolean() }),
-    async ({ neuron, rows, channels, onOff, constant }) => {
+    fc.record({ neuron: neurons, rows: size(5), channels: size(11), onOff: fc.boolean(), constant: fc.boolean(), grouped: fc.boolean() }),
+    async ({ neuron, rows, channels, onOff, constant, grouped }) => {
     const random = numbers(rows * 100 + channels);
     const steps = constant ? 1 : neuron.timeSteps;
     const width = onOff ? 2 * channels : channels;
-    await expectAgreement((x, gain, bias) => lif({ x: x as tf.Tensor3D, gain: gain as tf.Tensor1D, bias: bias as tf.Tensor1D, onOff }, neuron), [
+    const groups = grouped ? channels : 1;
+    const spikesAndRates = (x: tf.Tensor, gain: tf.Tensor, bias: tf.Tensor): tf.Tensor => {
+      const { spikes, rates } = lif({ x: x as tf.Tensor3D, gain: gain as tf.Tensor1D, bias: bias as tf.Tensor1D, onOff, groups }, neuron);
+      return tf.concat([tf.reshape(spikes, [-1]), rates]);
+    };
+    await expectAgreement(spikesAndRates as Operation, [
       { values: grid(random.floats(steps * rows * channels, 2)), shape: [steps, rows, channels] },
       { values: new Float32Array(width).fill(1), shape: [width] }, { values: new Float32Array(width), shape: [width] },
     ]);

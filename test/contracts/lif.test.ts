@@ -17,7 +17,8 @@ const eq1: LifNeuron = { timeSteps: 4, decay: 0.9, threshold: 1, reset: 'soft', 
 
 /** Spikes of one neuron fed the given currents, as a string of digits. */
 async function spikeTrain(currents: readonly number[], neuron: LifNeuron): Promise<string> {
-  const spikes = tf.tidy(() => lif({ x: tf.tensor3d([...currents], [currents.length, 1, 1]), gain: tf.ones([1]), bias: tf.zeros([1]), onOff: false }, neuron));
+  const x = { x: tf.tensor3d([...currents], [currents.length, 1, 1]), gain: tf.ones<tf.Rank.R1>([1]), bias: tf.zeros<tf.Rank.R1>([1]) };
+  const spikes = tf.tidy(() => lif({ ...x, onOff: false, groups: 1 }, neuron).spikes);
   return Array.from(await spikes.data()).join('');
 }
 
@@ -54,7 +55,7 @@ describeOnBackends('LIF neuron', () => {
       for (const { neuron, onOff, ...expected } of cases) {
         const label = `${neuron.reset} ${neuron.surrogate} ${neuron.detachReset ? 'detached' : 'kept'}`;
         const run = (x: tf.Tensor, gain: tf.Tensor, bias: tf.Tensor): tf.Tensor =>
-          lif({ x: x as tf.Tensor3D, gain: gain as tf.Tensor1D, bias: bias as tf.Tensor1D, onOff }, neuron);
+          lif({ x: x as tf.Tensor3D, gain: gain as tf.Tensor1D, bias: bias as tf.Tensor1D, onOff, groups: 1 }, neuron).spikes;
         const args = [tensor('x'), tensor('gain'), tensor('bias')];
         const spikes = run(args[0] as tf.Tensor, args[1] as tf.Tensor, args[2] as tf.Tensor);
         expect(Array.from(await spikes.data()), label).to.deep.equal(expected.spikes);
@@ -67,4 +68,28 @@ describeOnBackends('LIF neuron', () => {
       }
     });
   }
+
+  it('rates by hand: two blocks of two neurons over T 2, and their gradient added to that of the spikes', async () => {
+    const neuron = { ...eq1, timeSteps: 2, decay: 0.5 };
+    // One row, channels a and b seen as (+a, +b, −a, −b). Currents 1.2, 0.2: +a: u = 1.2 fires, then 0.6 − 1 + 0.2 = −0.2 does not; −a and +b stay below 0.
+    const x = tf.tensor3d([1.2, -1.5, 0.2, -1.1], [2, 1, 2]);
+    const [gain, bias] = [tf.ones<tf.Rank.R1>([4]), tf.zeros<tf.Rank.R1>([4])];
+    const { spikes, rates } = lif({ x, gain, bias, onOff: true, groups: 2 }, neuron);
+    // −b: u = 1.5 fires, then 0.75 − 1 + 1.1 = 0.85 does not.
+    expect(Array.from(await spikes.data())).to.deep.equal([1, 0, 0, 1, 0, 0, 0, 0]);
+    expectClose(await rates.data(), [0.25, 0.25], { absolute: 1e-7 });
+    const gradient = (weigh: (s: tf.Tensor, r: tf.Tensor) => tf.Tensor): tf.Tensor => tf.grad((at) => {
+      const found = lif({ x: at as tf.Tensor3D, gain, bias, onOff: true, groups: 2 }, neuron);
+      return weigh(found.spikes, found.rates);
+    })(x);
+    const dSpikes = tf.tensor3d([1, 2, 3, 4, 5, 6, 7, 8], [2, 1, 4]);
+    const both = gradient((s, r) => tf.add(tf.sum(tf.mul(s, dSpikes)), tf.sum(tf.mul(r, [4, 8]))));
+    // Each spike of a block is a quarter of its rate: 4/4 on the first two neurons, 8/4 on the others, in both time steps.
+    const spread = tf.add(dSpikes, tf.tensor1d([1, 1, 2, 2]));
+    const one = gradient((s) => tf.sum(tf.mul(s, spread)));
+    expectClose(await both.data(), await one.data(), { absolute: 1e-6 });
+    const ratesOnly = gradient((_s, r) => tf.sum(tf.mul(r, [4, 8])));
+    const alone = gradient((s) => tf.sum(tf.mul(s, tf.tensor1d([1, 1, 2, 2]))));
+    expectClose(await ratesOnly.data(), await alone.data(), { absolute: 1e-6 });
+  });
 });

@@ -122,8 +122,8 @@ describe('the watch for binary matrix inputs', () => {
 
   it('names layer and site of the first value that is neither 0 nor 1', async () => {
     const watch = binaryWatch(2);
-    watch.observe({ layer: 0, site: 'attention_entry', spikes: tf.tensor3d([0, 1, 1, 0], [1, 2, 2]) });
-    watch.observe({ layer: 3, site: 'hidden', spikes: tf.tensor3d([0, 1, 0.5, 0], [1, 2, 2]) });
+    watch.observe({ layer: 0, site: 'attention_entry', spikes: tf.tensor3d([0, 1, 1, 0], [1, 2, 2]), rates: null });
+    watch.observe({ layer: 3, site: 'hidden', spikes: tf.tensor3d([0, 1, 0.5, 0], [1, 2, 2]), rates: null });
     const error = await assertBinary(watch.violations).then(() => null, (thrown: unknown) => thrown);
     expect(error).to.have.property('exitCode', 7);
     expect(error).to.have.property('message').that.includes('layer 3, site hidden: 1 values outside {0,1}');
@@ -131,10 +131,10 @@ describe('the watch for binary matrix inputs', () => {
 
   it('takes an attention map for what it is: a mean over T binary maps', async () => {
     const sound = binaryWatch(4);
-    sound.observe({ layer: 0, site: 'attention', spikes: tf.tensor4d([0, 0.25, 0.5, 1], [1, 1, 2, 2]) });
+    sound.observe({ layer: 0, site: 'attention', spikes: tf.tensor4d([0, 0.25, 0.5, 1], [1, 1, 2, 2]), rates: null });
     await assertBinary(sound.violations);
     const broken = binaryWatch(4);
-    broken.observe({ layer: 0, site: 'attention', spikes: tf.tensor4d([0, 0.25, 0.3, 1], [1, 1, 2, 2]) });
+    broken.observe({ layer: 0, site: 'attention', spikes: tf.tensor4d([0, 0.25, 0.3, 1], [1, 1, 2, 2]), rates: null });
     expect(await assertBinary(broken.violations).then(() => null, (thrown: Error) => thrown.message)).to.include('site attention: 1 values');
   });
 });

@@ -2,7 +2,6 @@ import * as tf from '@tensorflow/tfjs-core';
 
 /** Names of our own kernels; a backend that registers one replaces the composed form of the operation. */
 export type SpikingKernel =
-  | 'BispikLif' | 'BispikLifGrad'
   | 'BispikSpikeMatMul' | 'BispikSpikeMatMulGradW'
   | 'BispikLayerNorm' | 'BispikLayerNormGrad'
   | 'BispikCrossEntropy' | 'BispikSoftTarget';

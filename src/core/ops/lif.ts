@@ -1,9 +1,12 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import { indicator } from './indicator.js';
-import { applyCustomOp, hasKernel, output, runKernel } from './kernels.js';
+import { output } from './kernels.js';
 import type { SurrogateKind } from './surrogate.js';
 import { surrogateDerivative } from './surrogate.js';
+
+const KERNEL = 'BispikLif';
+const GRADIENT_KERNEL = 'BispikLifGrad';
 
 /** How the membrane is lowered after a spike. `soft` is the paper's Eq. 1. */
 export type ResetKind = 'soft' | 'soft-leaked' | 'hard';
@@ -93,64 +96,99 @@ export interface LifInput {
   /** (E) */ readonly gain: tf.Tensor1D;
   /** (E) */ readonly bias: tf.Tensor1D;
   /** True: channels 0..C−1 see +x and C..2C−1 see −x, so E = 2C; else E = C. */ readonly onOff: boolean;
+  /** Equal blocks of the E neurons whose firing rates are wanted. */ readonly groups: number;
+}
+
+/** Output of `lif`. */
+export interface LifOutput {
+  /** (T, N, E) */ readonly spikes: SpikeTensor<tf.Rank.R3>;
+  /** (groups): mean firing rate of each block, spikes per neuron and time step, 0–1. */ readonly rates: tf.Tensor1D;
 }
 
 /**
- * Spikes of a layer of LIF neurons whose current is gain·x + bias per channel (Eq. 1). A positive gain only rescales the
- * threshold, so at inference it folds into it and no product remains.
- * @returns (T, N, E); differentiable in x, gain and bias.
+ * A layer of LIF neurons whose current is gain·x + bias per channel (Eq. 1). A positive gain only rescales the threshold, so at
+ * inference it folds into it and no product remains. The rates are an output of their own so that their gradient, one number per block,
+ * reaches the neurons without being spread over a tensor of the spikes' size.
+ * Spikes and rates are differentiable in x, gain and bias; nothing but these three is kept for the backward pass, which computes the
+ * membranes once more. `registerLif` must have run for the active backend.
  */
-export function lif(input: LifInput, neuron: LifNeuron): SpikeTensor<tf.Rank.R3> {
-  return applyCustomOp({
-    inputs: [input.x, input.gain, input.bias],
-    forward: (save) => {
-      const { spikes, membrane } = lifForward(input, neuron);
-      save([input.x, input.gain, membrane]);
-      return spikes;
-    },
-    backward: (dy, saved) => lifBackward(dy, saved, { neuron, onOff: input.onOff }),
-  }) as SpikeTensor<tf.Rank.R3>;
+export function lif(input: LifInput, neuron: LifNeuron): LifOutput {
+  const { x, gain, bias, onOff, groups } = input;
+  const outputs: tf.Tensor | tf.Tensor[] = tf.engine().runKernel(KERNEL, { x, gain, bias }, { ...lifAttrs(neuron), onOff, groups });
+  if (!Array.isArray(outputs)) throw new Error(`${KERNEL} must return several outputs`);
+  return { spikes: output(outputs, 0), rates: output(outputs, 1) };
 }
 
-function lifForward(input: LifInput, neuron: LifNeuron): { spikes: tf.Tensor; membrane: tf.Tensor } {
-  const { x, gain, bias, onOff } = input;
-  if (hasKernel('BispikLif')) {
-    const outputs = runKernel('BispikLif', { x, gain, bias }, { ...lifAttrs(neuron), onOff });
-    return { spikes: output(outputs, 0), membrane: output(outputs, 1) };
+/** Makes `lif` available on a backend that has no kernel of its own for it, and differentiable everywhere. */
+export function registerLif(backendName: string): void {
+  if (tf.getKernel(KERNEL, backendName) == null) {
+    tf.registerKernel({ kernelName: KERNEL, backendName, kernelFunc: ({ inputs, attrs }) => composedForward(inputs as Inputs, attrsOf(attrs)) });
+    tf.registerKernel({ kernelName: GRADIENT_KERNEL, backendName, kernelFunc: ({ inputs, attrs }) => composedBackward(inputs as GradientInputs, attrsOf(attrs)) });
   }
-  const currents = tf.unstack(x, 0).map((xt) => tf.add(tf.mul(onOff ? tf.concat([xt, tf.neg(xt)], 1) : xt, gain), bias));
-  const { membranes, spikes } = chargeAndFire(currents, neuron);
-  return { spikes: tf.stack(spikes), membrane: tf.stack(membranes) };
+  if (tf.getGradient(KERNEL) == null) tf.registerGradient({ kernelName: KERNEL, inputsToSave: ['x', 'gain', 'bias'], gradFunc });
 }
 
-function lifBackward(dy: tf.Tensor, saved: readonly tf.Tensor[], how: { neuron: LifNeuron; onOff: boolean }): tf.Tensor[] {
-  const [x, gain, membrane] = [output(saved, 0), output(saved, 1), output(saved, 2)];
-  if (hasKernel('BispikLifGrad')) {
-    return runKernel('BispikLifGrad', { dy, x, gain, membrane }, { ...lifAttrs(how.neuron), onOff: how.onOff });
-  }
-  const dCurrents = backThroughTime(tf.unstack(dy), tf.unstack(membrane), how.neuron);
-  const constant = x.shape[0] === 1;
-  const dCurrent = constant ? tf.expandDims(tf.addN(dCurrents), 0) : tf.stack(dCurrents);
-  const seen = how.onOff ? tf.concat([x, tf.neg(x)], 2) : x;
-  let dx = tf.mul(dCurrent, gain);
-  if (how.onOff) {
-    const [on, off] = tf.split(dx, 2, 2);
-    if (on === undefined || off === undefined) throw new Error('the on/off pair needs an even number of channels');
-    dx = tf.sub(on, off);
-  }
-  return [dx, tf.sum(tf.mul(dCurrent, seen), [0, 1]), tf.sum(dCurrent, [0, 1])];
+function gradFunc(dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[], attrs: tf.NamedAttrMap): ReturnType<tf.GradFunc> {
+  if (!Array.isArray(dy)) throw new Error(`${KERNEL} has several outputs`);
+  const [x, gain, bias] = [output(saved, 0), output(saved, 1), output(saved, 2)];
+  const gradients: tf.Tensor | tf.Tensor[] = tf.engine().runKernel(GRADIENT_KERNEL, { dSpikes: output(dy, 0), dRates: output(dy, 1), x, gain, bias }, attrs);
+  if (!Array.isArray(gradients)) throw new Error(`${GRADIENT_KERNEL} must return three gradients`);
+  return { x: () => output(gradients, 0), gain: () => output(gradients, 1), bias: () => output(gradients, 2) };
 }
 
-/** Spikes of a current that needs no gain and no bias, without a gradient: the rate encoder of the teacher's maps (App. SFA). */
+type Inputs = { x: tf.Tensor3D; gain: tf.Tensor1D; bias: tf.Tensor1D };
+type GradientInputs = Inputs & { dSpikes: tf.Tensor3D; dRates: tf.Tensor1D };
+type Attrs = LifNeuron & { readonly onOff: boolean; readonly groups: number };
+
+function attrsOf(attrs: tf.NamedAttrMap | undefined): Attrs {
+  const { alpha, ...rest } = attrs as unknown as Attrs & { alpha: number };
+  return { ...rest, surrogateAlpha: alpha };
+}
+
+/** What the E neurons see of x before the gain. */
+function seenBy(x: tf.Tensor, onOff: boolean): tf.Tensor {
+  return onOff ? tf.concat([x, tf.neg(x)], 2) : x;
+}
+
+function currentsOf({ x, gain, bias }: Inputs, onOff: boolean): tf.Tensor[] {
+  return tf.unstack(tf.add(tf.mul(seenBy(x, onOff), gain), bias));
+}
+
+function composedForward(inputs: Inputs, attrs: Attrs): tf.Tensor[] {
+  return tf.tidy(() => {
+    const spikes = tf.stack(chargeAndFire(currentsOf(inputs, attrs.onOff), attrs).spikes);
+    const width = inputs.gain.shape[0];
+    const counts = tf.sum(tf.reshape(spikes, [spikes.size / width, width]), 0);
+    return [spikes, tf.div(tf.sum(tf.reshape(counts, [attrs.groups, width / attrs.groups]), 1), spikes.size / attrs.groups)];
+  });
+}
+
+function composedBackward(inputs: GradientInputs, attrs: Attrs): tf.Tensor[] {
+  return tf.tidy(() => {
+    const { dSpikes, dRates, x, gain } = inputs;
+    const perGroup = dSpikes.size / attrs.groups;
+    const width = gain.shape[0];
+    const fromRates = tf.reshape(tf.tile(tf.expandDims(tf.div(dRates, perGroup), 1), [1, width / attrs.groups]), [width]);
+    const { membranes } = chargeAndFire(currentsOf(inputs, attrs.onOff), attrs);
+    const dCurrents = backThroughTime(tf.unstack(tf.add(dSpikes, fromRates)), membranes, attrs);
+    const dCurrent = x.shape[0] === 1 ? tf.expandDims(tf.addN(dCurrents), 0) : tf.stack(dCurrents);
+    const dSeen = tf.mul(dCurrent, gain);
+    return [attrs.onOff ? onMinusOff(dSeen) : dSeen, tf.sum(tf.mul(dCurrent, seenBy(x, attrs.onOff)), [0, 1]), tf.sum(dCurrent, [0, 1])];
+  });
+}
+
+function onMinusOff(pairs: tf.Tensor): tf.Tensor {
+  const [on, off] = tf.split(pairs, 2, 2);
+  if (on === undefined || off === undefined) throw new Error('the on/off pair needs an even number of channels');
+  return tf.sub(on, off);
+}
+
+/** Mean over time of the spikes of a current that needs no gain and no bias, without a gradient: the rate encoder of App. SFA. */
 export function encodeRate(current: tf.Tensor, neuron: LifNeuron): tf.Tensor {
   return tf.tidy(() => {
-    if (hasKernel('BispikLif')) {
-      const width = current.shape[current.rank - 1] ?? 1;
-      const x = tf.reshape<tf.Rank.R3>(current, [1, current.size / width, width]);
-      const { spikes } = lifForward({ x, gain: tf.ones([width]), bias: tf.zeros([width]), onOff: false }, neuron);
-      return tf.reshape(tf.div(tf.sum(spikes, 0), neuron.timeSteps), current.shape);
-    }
-    const { spikes } = chargeAndFire([current], neuron);
-    return tf.div(tf.addN(spikes), neuron.timeSteps);
+    const width = current.shape[current.rank - 1] ?? 1;
+    const x = tf.reshape<tf.Rank.R3>(current, [1, current.size / width, width]);
+    const { spikes } = lif({ x, gain: tf.ones([width]), bias: tf.zeros([width]), onOff: false, groups: 1 }, neuron);
+    return tf.reshape(tf.div(tf.sum(spikes, 0), neuron.timeSteps), current.shape);
   });
 }

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { registerLif } from './lif.js';
 import { registerSpikingAttention } from './spiking-attention.js';
 
 /**
@@ -8,5 +9,6 @@ import { registerSpikingAttention } from './spiking-attention.js';
  */
 export function registerOperations(): void {
   if (tf.getGradient('Mean') == null) throw new Error('TensorFlow.js has no gradients registered: are two copies of tfjs-core installed?');
+  registerLif(tf.getBackend());
   registerSpikingAttention(tf.getBackend());
 }

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-import type { SpikeTensor } from '../ops/lif.js';
+import type { LifInput, SpikeTensor } from '../ops/lif.js';
 import { lif } from '../ops/lif.js';
 import { spikeLinear } from '../ops/spike-linear.js';
 import type { SpikeSite } from '../types.js';
@@ -9,11 +9,19 @@ import { entranceWidth } from './config.js';
 import type { StudentParameters } from './parameters.js';
 import { layerName, parameter } from './parameters.js';
 
-/**
- * Sees every spike tensor of a forward pass: (T, N, C), or for `attention` the map's mean over time (B, H, L, L).
- * `query`, `key` and `value` come as one tensor (T, N, 3D) under the site `query`.
- */
-export type SpikeObserver = (event: { readonly layer: number; readonly site: SpikeSite; readonly spikes: tf.Tensor }) => void;
+/** The spikes of one site in a forward pass; `query`, `key` and `value` come together under the site `query`. */
+export interface SpikeEvent {
+  readonly layer: number;
+  readonly site: SpikeSite;
+  /** (T, N, C), with 3D channels for `query`, or for `attention` the map's mean over time (B, H, L, L). */ readonly spikes: tf.Tensor;
+  /** Mean firing rate, (1), or (3) for `query`; null for `attention`, where `attentionDensity` computes it. */ readonly rates: tf.Tensor1D | null;
+}
+
+/** Sees every spike tensor of a forward pass. */
+export type SpikeObserver = (event: SpikeEvent) => void;
+
+/** Blocks of channels that are sites of their own. */
+const sitesIn = (site: SpikeSite): number => (site === 'query' ? 3 : 1);
 
 /** What a block needs beside its input. */
 export interface BlockContext {
@@ -38,19 +46,16 @@ export function block(stream: tf.Tensor3D, context: BlockContext): tf.Tensor3D {
 
 /** SFSA (Algorithm 1) with the neurons around it: what it writes to the stream, (T, N, D). */
 export function attentionSubLayer(stream: tf.Tensor3D, context: BlockContext): tf.Tensor3D {
-  const { layer, observe } = context;
   const entry = entranceSpikes(stream, 'attention_entry', context);
-  const qkv = neurons(synapses(entry, 'qkv', context), context);
-  observe({ layer, site: 'query', spikes: qkv });
-  const out = attentionOutSpikes(context.attend(layer, qkv), context);
+  const qkv = neurons(synapses(entry, 'qkv', context), 'query', context);
+  const out = attentionOutSpikes(context.attend(context.layer, qkv), context);
   return write(synapses(out, 'out', context), 'attention_write', context);
 }
 
 /** SFFN: SN(W2·SN(W1·x + b1) + b2), d → F → d; what it writes to the stream, (T, N, D). */
 export function feedForwardSubLayer(stream: tf.Tensor3D, context: BlockContext): tf.Tensor3D {
   const entry = entranceSpikes(stream, 'feed_forward_entry', context);
-  const hidden = neurons(synapses(entry, 'fc1', context), context);
-  context.observe({ layer: context.layer, site: 'hidden', spikes: hidden });
+  const hidden = neurons(synapses(entry, 'fc1', context), 'hidden', context);
   return write(synapses(hidden, 'fc2', context), 'feed_forward_write', context);
 }
 
@@ -58,17 +63,13 @@ export function feedForwardSubLayer(stream: tf.Tensor3D, context: BlockContext):
 export function entranceSpikes(stream: tf.Tensor3D, site: 'attention_entry' | 'feed_forward_entry', context: BlockContext): SpikeTensor<tf.Rank.R3> {
   const { config } = context;
   const { gain, bias } = gainAndBias(site, entranceWidth(config), context);
-  const spikes = lif({ x: stream, gain, bias, onOff: config.onOff }, config.neuron);
-  context.observe({ layer: context.layer, site, spikes });
-  return spikes;
+  return observed({ x: stream, gain, bias, onOff: config.onOff }, site, context);
 }
 
 /** SN_AttnOut before the output projection (Algorithm 1), so that this matrix, too, sees only spikes. */
 export function attentionOutSpikes(values: tf.Tensor3D, context: BlockContext): SpikeTensor<tf.Rank.R3> {
   const { gain, bias } = gainAndBias('attention_out', context.config.hiddenSize, context);
-  const spikes = lif({ x: values, gain, bias, onOff: false }, context.config.neuron);
-  context.observe({ layer: context.layer, site: 'attention_out', spikes });
-  return spikes;
+  return observed({ x: values, gain, bias, onOff: false }, 'attention_out', context);
 }
 
 /** W·s + b with the layer's matrix `name`. */
@@ -82,9 +83,16 @@ export function synapses(spikes: SpikeTensor<tf.Rank.R3>, name: string, context:
 }
 
 /** Plain neurons: gain 1, bias 0 (the synapses have learned ones already). */
-export function neurons(current: tf.Tensor3D, context: BlockContext): SpikeTensor<tf.Rank.R3> {
+export function neurons(current: tf.Tensor3D, site: SpikeSite, context: BlockContext): SpikeTensor<tf.Rank.R3> {
   const width = current.shape[2];
-  return lif({ x: current, gain: tf.ones([width]), bias: tf.zeros([width]), onOff: false }, context.config.neuron);
+  return observed({ x: current, gain: tf.ones([width]), bias: tf.zeros([width]), onOff: false }, site, context);
+}
+
+function observed(input: Omit<LifInput, 'groups'>, site: SpikeSite, context: BlockContext): SpikeTensor<tf.Rank.R3> {
+  const { layer, config, observe } = context;
+  const { spikes, rates } = lif({ ...input, groups: sitesIn(site) }, config.neuron);
+  observe({ layer, site, spikes, rates });
+  return spikes;
 }
 
 function gainAndBias(site: string, width: number, context: BlockContext): { gain: tf.Tensor1D; bias: tf.Tensor1D } {
@@ -97,7 +105,5 @@ function gainAndBias(site: string, width: number, context: BlockContext): { gain
 
 function write(current: tf.Tensor3D, site: 'attention_write' | 'feed_forward_write', context: BlockContext): tf.Tensor3D {
   if (context.config.residualWrite === 'current') return current;
-  const spikes = neurons(current, context);
-  context.observe({ layer: context.layer, site, spikes });
-  return spikes;
+  return neurons(current, site, context);
 }

@@ -51,7 +51,7 @@ export async function biasForRate(site: NeuronSite, rate: number, scope: 'channe
   const spread = (values: Float32Array): Float32Array => (scope === 'channel' ? values : new Float32Array(width).fill(values[0] ?? 0));
   const bias = await bisect(scope === 'channel' ? width : 1, limit, async (middle) => {
     const rates = tf.tidy(() => {
-      const spikes = lif({ x: site.x, gain, bias: tf.tensor1d(spread(middle)), onOff: site.onOff }, site.neuron);
+      const { spikes } = lif({ x: site.x, gain, bias: tf.tensor1d(spread(middle)), onOff: site.onOff, groups: 1 }, site.neuron);
       const perChannel = meanOver(spikes, [0, 1]);
       return scope === 'channel' ? perChannel : tf.reshape(meanOfAll(perChannel), [1]);
     });

@@ -38,7 +38,7 @@ export function studentForward(student: Student, ids: tf.Tensor2D, observe: Spik
     const [timeSteps, , width] = qkv.shape;
     const result = layerAttention(tf.reshape(qkv, [timeSteps, batch, length, width]), layer, student);
     attention.push(result.meanMap);
-    observe({ layer, site: 'attention', spikes: result.meanMap });
+    observe({ layer, site: 'attention', spikes: result.meanMap, rates: null });
     return tf.reshape(result.values, [timeSteps, rows, width / 3]);
   };
   const embedding = embed(student, ids, 0);

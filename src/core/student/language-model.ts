@@ -78,7 +78,7 @@ function advance(student: Student, { cache, ids, observe }: Advance): { logits: 
     kept.push(tf.keep(all));
     const [timeSteps, length, width] = all.shape;
     const { values, meanMap } = layerAttention(tf.reshape(all, [timeSteps, 1, length, width]), layer, student);
-    observe({ layer, site: 'attention', spikes: tf.slice(meanMap, [0, 0, cache.length, 0], [-1, -1, -1, -1]) });
+    observe({ layer, site: 'attention', spikes: tf.slice(meanMap, [0, 0, cache.length, 0], [-1, -1, -1, -1]), rates: null });
     return tf.slice(tf.reshape<tf.Rank.R3>(values, [timeSteps, length, width / 3]), [0, cache.length, 0], [-1, -1, -1]);
   };
   const logits = tf.tidy(() => {

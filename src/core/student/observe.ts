@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import { indicator } from '../ops/indicator.js';
 import { NumericError } from '../errors.js';
-import { attentionDensity, firingRates } from '../ops/firing-rate.js';
+import { attentionDensity } from '../ops/firing-rate.js';
 import type { SpikeSite } from '../types.js';
 import type { SpikeObserver } from './block.js';
 
@@ -16,13 +16,12 @@ export interface SiteRateTensor {
 /** Collects the mean firing rate of every site of a forward pass. */
 export function rateCollector(): { observe: SpikeObserver; rates: SiteRateTensor[] } {
   const rates: SiteRateTensor[] = [];
-  const observe: SpikeObserver = ({ layer, site, spikes }) => {
-    if (site === 'attention') {
+  const observe: SpikeObserver = ({ layer, site, spikes, rates: perSite }) => {
+    if (perSite === null) {
       rates.push({ layer, site, rate: attentionDensity(spikes as tf.Tensor4D) });
       return;
     }
     const sites: SpikeSite[] = site === 'query' ? ['query', 'key', 'value'] : [site];
-    const perSite = firingRates(spikes as tf.Tensor3D, sites.length);
     // The gradient of an unstack with one output fails in TensorFlow.js 4.22.
     const perSiteRates = sites.length === 1 ? [tf.reshape<tf.Rank.R0>(perSite, [])] : (tf.unstack(perSite) as tf.Scalar[]);
     sites.forEach((name, i) => rates.push({ layer, site: name, rate: perSiteRates[i] as tf.Scalar }));

@@ -126,7 +126,7 @@ async function startUnits(entry: SpikeTensor<tf.Rank.R3>, name: 'qkv' | 'fc1', s
   current.dispose();
   start.parameters.get(layerName(start.layer, `${name}.bias`))?.dispose();
   set(start, `${name}.bias`, { values: bias, shape: [outputs] });
-  return tf.tidy(() => neurons(synapses(entry, name, contextOf(start)), contextOf(start)));
+  return tf.tidy(() => neurons(synapses(entry, name, contextOf(start)), name === 'qkv' ? 'query' : 'hidden', contextOf(start)));
 }
 
 /** Attention gain and distance current; returns the summed values (T, N, D). */
@@ -182,7 +182,8 @@ async function startWrite(write: WriteStart, start: BlockStart): Promise<tf.Tens
   tf.dispose([streamStd, ...(missing === null ? [] : [missing])]);
   return tf.tidy(() => {
     const current = synapses(write.spikes, write.name, contextOf(start));
-    const written = start.config.residualWrite === 'spike' ? neurons(current, contextOf(start)) : current;
+    const site = write.name === 'out' ? 'attention_write' : 'feed_forward_write';
+    const written = start.config.residualWrite === 'spike' ? neurons(current, site, contextOf(start)) : current;
     return tf.add<tf.Tensor3D>(write.stream, written);
   });
 }

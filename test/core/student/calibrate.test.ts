@@ -14,7 +14,7 @@ const ONE_STEP: LifNeuron = { ...HALF_LEAK, timeSteps: 1 };
 
 /** Firing rate per channel of a site with a bias. */
 const ratesWith = (x: tf.Tensor3D, gain: Float32Array, bias: Float32Array, how: { onOff: boolean; neuron: LifNeuron }): Float32Array =>
-  tf.tidy(() => tf.mean(lif({ x, gain: tf.tensor1d(gain), bias: tf.tensor1d(bias), onOff: how.onOff }, how.neuron), [0, 1]).dataSync<'float32'>());
+  tf.tidy(() => tf.mean(lif({ x, gain: tf.tensor1d(gain), bias: tf.tensor1d(bias), onOff: how.onOff, groups: 1 }, how.neuron).spikes, [0, 1]).dataSync<'float32'>());
 
 describe('calibration', () => {
   before(async () => { await prepareBackend('wasm'); });

@@ -2,7 +2,7 @@ import { BackendError } from '../../errors.js';
 
 /** Every function the compiled kernels export; arguments are byte addresses, sizes, flags (0/1) and float32 values. */
 export const KERNEL_EXPORTS = [
-  'gemm', 'gemmScratchBytes', 'exp', 'segmentSum', 'sumMiddle', 'lif', 'lifGrad',
+  'gemm', 'gemmScratchBytes', 'exp', 'segmentSum', 'sumMiddle', 'lif', 'lifGrad', 'lifScratchBytes',
   'spikeMatMul', 'spikeMatMulScratchBytes', 'spikeMatMulGradW', 'spikeMatMulGradWScratchBytes',
   'attention', 'attentionScratchBytes', 'attentionGrad', 'attentionGradScratchBytes',
   'layerNorm', 'layerNormGrad', 'crossEntropy', 'softTarget', 'adamStep',

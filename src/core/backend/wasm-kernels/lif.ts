@@ -1,6 +1,6 @@
-import type { KernelConfig, NamedAttrMap, TensorInfo } from '@tensorflow/tfjs-core';
+import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
 
-import { BackendError } from '../../errors.js';
+import { BackendError, ShapeError } from '../../errors.js';
 import type { KernelHeap } from './heap.js';
 import { expectShape, extents, inputOf } from './heap.js';
 
@@ -32,55 +32,51 @@ function codeOf(names: readonly string[], attrs: NamedAttrMap | undefined, key: 
 interface LifLayer {
   readonly neuron: NeuronNumbers;
   readonly spikeShape: readonly [T: number, N: number, E: number];
-  /** T, constant, N, C, onOff as the kernels take them. */ readonly numbers: readonly [number, number, number, number, number];
+  readonly groups: number;
+  /** T, constant, N, C, onOff, groups as the kernels take them. */ readonly numbers: readonly number[];
 }
 
-/** `BispikLif` (Eq. 1 and its variants, all T steps in one pass) and its gradient. */
+/** `BispikLif` (Eq. 1 and its variants, all T steps in one pass, and firing rates) and its gradient. */
 export function lifKernels(heap: KernelHeap): KernelConfig[] {
   return [
-    {
-      kernelName: 'BispikLif', backendName: 'wasm',
-      kernelFunc: ({ inputs, attrs }) => forward(heap, [inputOf(inputs, 'x'), inputOf(inputs, 'gain'), inputOf(inputs, 'bias')], attrs),
-    },
-    {
-      kernelName: 'BispikLifGrad', backendName: 'wasm',
-      kernelFunc: ({ inputs, attrs }) => {
-        const tensors = [inputOf(inputs, 'dy'), inputOf(inputs, 'x'), inputOf(inputs, 'gain'), inputOf(inputs, 'membrane')] as const;
-        return backward(heap, tensors, attrs);
-      },
-    },
+    { kernelName: 'BispikLif', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => forward(heap, inputs, attrs) },
+    { kernelName: 'BispikLifGrad', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => backward(heap, inputs, attrs) },
   ];
 }
 
-function layerOf(x: TensorInfo, gain: TensorInfo, attrs: NamedAttrMap | undefined): LifLayer {
+function layerOf(inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): LifLayer {
   const neuron = neuronNumbers(attrs);
+  const x = inputOf(inputs, 'x');
   const [steps = 0, rows = 0, channels = 0] = extents(x, 3, 'x');
-  const onOff = attrs?.['onOff'] === true;
+  const [onOff, groups] = [attrs?.['onOff'] === true, Number(attrs?.['groups'])];
   const { timeSteps } = neuron;
   const constant = steps === 1;
   expectShape(x, [constant ? 1 : timeSteps, rows, channels], 'x');
   const width = onOff ? 2 * channels : channels;
-  expectShape(gain, [width], 'gain');
-  return { neuron, spikeShape: [timeSteps, rows, width], numbers: [timeSteps, Number(constant), rows, channels, Number(onOff)] };
+  expectShape(inputOf(inputs, 'gain'), [width], 'gain');
+  expectShape(inputOf(inputs, 'bias'), [width], 'bias');
+  if (!Number.isInteger(width / groups)) throw new ShapeError(`${width} neurons do not divide into ${groups} equal groups`);
+  return { neuron, groups, spikeShape: [timeSteps, rows, width], numbers: [timeSteps, Number(constant), rows, channels, Number(onOff), groups] };
 }
 
-function forward(heap: KernelHeap, [x, gain, bias]: readonly [TensorInfo, TensorInfo, TensorInfo], attrs: NamedAttrMap | undefined): TensorInfo[] {
-  const { neuron, spikeShape, numbers } = layerOf(x, gain, attrs);
-  expectShape(bias, gain.shape, 'bias');
-  const outputs = [heap.output(spikeShape), heap.output(spikeShape)];
-  heap.call.lif(...[x, gain, bias, ...outputs].map(heap.address), ...numbers, ...neuron.forward);
+function forward(heap: KernelHeap, inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): TensorInfo[] {
+  const { neuron, spikeShape, groups, numbers } = layerOf(inputs, attrs);
+  const outputs = [heap.output(spikeShape), heap.output([groups])];
+  const tensors = [...['x', 'gain', 'bias'].map((name) => inputOf(inputs, name)), ...outputs];
+  heap.withScratch(heap.call.lifScratchBytes(spikeShape[0], spikeShape[2]), (scratch) => {
+    heap.call.lif(...tensors.map(heap.address), ...numbers, ...neuron.forward, scratch);
+  });
   return outputs;
 }
 
-function backward(
-  heap: KernelHeap,
-  [dy, x, gain, membrane]: readonly [TensorInfo, TensorInfo, TensorInfo, TensorInfo],
-  attrs: NamedAttrMap | undefined,
-): TensorInfo[] {
-  const { neuron, spikeShape, numbers } = layerOf(x, gain, attrs);
-  expectShape(dy, spikeShape, 'dy');
-  expectShape(membrane, spikeShape, 'membrane');
-  const outputs = [heap.output(x.shape), heap.output(gain.shape), heap.output(gain.shape)];
-  heap.call.lifGrad(...[dy, x, gain, membrane, ...outputs].map(heap.address), ...numbers, ...neuron.backward);
+function backward(heap: KernelHeap, inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): TensorInfo[] {
+  const { neuron, spikeShape, groups, numbers } = layerOf(inputs, attrs);
+  expectShape(inputOf(inputs, 'dSpikes'), spikeShape, 'dSpikes');
+  expectShape(inputOf(inputs, 'dRates'), [groups], 'dRates');
+  const given = ['dSpikes', 'dRates', 'x', 'gain', 'bias'].map((name) => inputOf(inputs, name));
+  const outputs = ['x', 'gain', 'bias'].map((name) => heap.output(inputOf(inputs, name).shape));
+  heap.withScratch(heap.call.lifScratchBytes(spikeShape[0], spikeShape[2]), (scratch) => {
+    heap.call.lifGrad(...[...given, ...outputs].map(heap.address), ...numbers, ...neuron.backward, scratch);
+  });
   return outputs;
 }
