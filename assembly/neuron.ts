@@ -5,7 +5,7 @@ import { exp4 } from './math';
 export const RESET_SOFT: i32 = 0;
 export const RESET_SOFT_LEAKED: i32 = 1;
 export const RESET_HARD: i32 = 2;
-const SURROGATE_ATAN: i32 = 0;
+export const SURROGATE_ATAN: i32 = 0;
 const SURROGATE_SIGMOID: i32 = 1;
 
 /** What remains of the membrane one step later, s = 0 or 1 being the spike it fired. */
