@@ -1,13 +1,26 @@
+import { copyRuns } from './layout';
 import { firedBits, listFired, sumRows32, sumRows4 } from './spikes';
 
-/** Rows whose lists of fired inputs are held at once; a 32-column stripe of the weights is reused over all of them. */
+/** Rows whose lists of fired inputs are held at once. */
 const FORWARD_ROWS: i32 = 64;
 /** Rows of dy whose spikes are sorted by input before they are added. */
 const GRADIENT_ROWS: i32 = 256;
+/**
+ * Columns worked on at once, 8 registers. Their part of the summed matrix is copied to where its rows lie next to each other: apart by a
+ * power of two they fall on few sets of the first-level cache and push each other out (a third slower for 256 columns).
+ */
+const STRIPE: i32 = 32;
+const STRIPE_BYTES: usize = 128;
 
-/** Bytes of scratch `spikeMatMul` needs. */
-export function spikeMatMulScratchBytes(inputs: i32): usize {
-  return <usize>(FORWARD_ROWS * (inputs + 1)) << 2;
+/** Bytes of scratch `spikeMatMul` needs: counts and lists of the fired inputs, and the weights in stripes. */
+export function spikeMatMulScratchBytes(inputs: i32, outputs: i32): usize {
+  return ((<usize>(FORWARD_ROWS * (inputs + 1))) << 2) + <usize>(inputs * stripesOf(outputs)) * STRIPE_BYTES;
+}
+
+// @ts-ignore: decorator
+@inline
+function stripesOf(columns: i32): i32 {
+  return (columns + STRIPE - 1) / STRIPE;
 }
 
 /**
@@ -16,49 +29,69 @@ export function spikeMatMulScratchBytes(inputs: i32): usize {
  */
 export function spikeMatMul(s: usize, w: usize, b: usize, y: usize, rows: i32, inputs: i32, outputs: i32, scratch: usize): void {
   const lists = scratch + ((<usize>FORWARD_ROWS) << 2);
+  const stripes = lists + ((<usize>(FORWARD_ROWS * inputs)) << 2);
   const stride = (<usize>outputs) << 2;
   const listBytes = (<usize>inputs) << 2;
+  for (let c = 0; c < outputs; c += STRIPE) copyStripe(w, stride, stripes + <usize>(c * inputs) * 4, inputs, c, outputs);
   for (let r0 = 0; r0 < rows; r0 += FORWARD_ROWS) {
     const height = min(FORWARD_ROWS, rows - r0);
     for (let r = 0; r < height; r++) {
-      const count = listFired(s + <usize>(r0 + r) * listBytes, inputs, stride, lists + <usize>r * listBytes);
+      const count = listFired(s + <usize>(r0 + r) * listBytes, inputs, STRIPE_BYTES, lists + <usize>r * listBytes);
       store<i32>(scratch + ((<usize>r) << 2), count);
     }
-    const out = y + <usize>r0 * stride;
-    let c = 0;
-    for (; c + 32 <= outputs; c += 32) {
+    for (let c = 0; c < outputs; c += STRIPE) {
+      const stripe = stripes + <usize>(c * inputs) * 4;
       const at = (<usize>c) << 2;
       for (let r = 0; r < height; r++) {
-        sumRows32(lists + <usize>r * listBytes, load<i32>(scratch + ((<usize>r) << 2)), w + at, b + at, out + <usize>r * stride + at);
-      }
-    }
-    for (; c < outputs; c += 4) {
-      const at = (<usize>c) << 2;
-      for (let r = 0; r < height; r++) {
-        sumRows4(
-          lists + <usize>r * listBytes, load<i32>(scratch + ((<usize>r) << 2)), w + at, b + at, out + <usize>r * stride + at, outputs - c,
+        addRows(
+          lists + <usize>r * listBytes, load<i32>(scratch + ((<usize>r) << 2)), stripe, b + at, y + <usize>(r0 + r) * stride + at, outputs - c,
         );
       }
     }
   }
 }
 
-/** Bytes of scratch `spikeMatMulGradW` needs. */
+/** Copies the columns from `column` on, at most a stripe, of a matrix with `stride` bytes per row. */
+function copyStripe(matrix: usize, stride: usize, stripe: usize, rows: i32, column: i32, columns: i32): void {
+  copyRuns(matrix + ((<usize>column) << 2), stride, stripe, STRIPE_BYTES, rows, min(STRIPE, columns - column));
+}
+
+/** out = init + the listed rows of a stripe, in list order; the stripe is `width` columns wide, or whole if that is more. */
+// @ts-ignore: decorator
+@inline
+function addRows(list: usize, count: i32, stripe: usize, init: usize, out: usize, width: i32): void {
+  if (width >= STRIPE) {
+    sumRows32(list, count, stripe, init, out);
+    return;
+  }
+  for (let c = 0; c < width; c += 4) {
+    const at = (<usize>c) << 2;
+    sumRows4(list, count, stripe + at, init + at, out + at, width - c);
+  }
+}
+
+/** Bytes of scratch `spikeMatMulGradW` needs: counts and lists of the rows in which each input fired, and a stripe of dy. */
 export function spikeMatMulGradWScratchBytes(inputs: i32): usize {
-  return <usize>(inputs * (GRADIENT_ROWS + 1)) << 2;
+  return ((<usize>(inputs * (GRADIENT_ROWS + 1))) << 2) + <usize>GRADIENT_ROWS * STRIPE_BYTES;
 }
 
 /** dW (inputs, outputs) = sᵀ·dy: for every input the rows of dy in which it fired, ascending. */
 export function spikeMatMulGradW(s: usize, dy: usize, dw: usize, rows: i32, inputs: i32, outputs: i32, scratch: usize): void {
+  const lists = scratch + ((<usize>inputs) << 2);
+  const stripe = lists + ((<usize>(inputs * GRADIENT_ROWS)) << 2);
   const stride = (<usize>outputs) << 2;
   memory.fill(dw, 0, <usize>inputs * stride);
   for (let r0 = 0; r0 < rows; r0 += GRADIENT_ROWS) {
     const height = min(GRADIENT_ROWS, rows - r0);
-    listByInput(s + ((<usize>r0 * inputs) << 2), height, inputs, stride, scratch);
-    const block = dy + <usize>r0 * stride;
-    let c = 0;
-    for (; c + 32 <= outputs; c += 32) addListed(scratch, inputs, block, dw, stride, c, 32);
-    for (; c < outputs; c += 4) addListed(scratch, inputs, block, dw, stride, c, min(4, outputs - c));
+    listByInput(s + ((<usize>r0 * inputs) << 2), height, inputs, STRIPE_BYTES, scratch);
+    for (let c = 0; c < outputs; c += STRIPE) {
+      copyStripe(dy + <usize>r0 * stride, stride, stripe, height, c, outputs);
+      for (let input = 0; input < inputs; input++) {
+        const count = load<i32>(scratch + ((<usize>input) << 2));
+        const into = dw + <usize>input * stride + ((<usize>c) << 2);
+        if (count != 0) addRows(lists + ((<usize>(input * GRADIENT_ROWS)) << 2), count, stripe, into, into, outputs - c);
+      }
+    }
   }
 }
 
@@ -80,18 +113,5 @@ function listByInput(s: usize, rows: i32, inputs: i32, stride: usize, scratch: u
       }
     }
     s += (<usize>inputs) << 2;
-  }
-}
-
-function addListed(scratch: usize, inputs: i32, dy: usize, dw: usize, stride: usize, column: i32, width: i32): void {
-  const lists = scratch + ((<usize>inputs) << 2);
-  const at = (<usize>column) << 2;
-  for (let input = 0; input < inputs; input++) {
-    const count = load<i32>(scratch + ((<usize>input) << 2));
-    if (count == 0) continue;
-    const list = lists + ((<usize>(input * GRADIENT_ROWS)) << 2);
-    const into = dw + <usize>input * stride + at;
-    if (width == 32) sumRows32(list, count, dy + at, into, into);
-    else sumRows4(list, count, dy + at, into, into, width);
   }
 }

@@ -15,7 +15,7 @@ export function spikeMatMulKernels(heap: KernelHeap): KernelConfig[] {
         expectShape(w, [width, outputs], 'w');
         expectShape(b, [outputs], 'b');
         const y = heap.output([rows, outputs]);
-        heap.withScratch(heap.call.spikeMatMulScratchBytes(width), (scratch) => {
+        heap.withScratch(heap.call.spikeMatMulScratchBytes(width, outputs), (scratch) => {
           heap.call.spikeMatMul(...[s, w, b, y].map(heap.address), rows, width, outputs, scratch);
         });
         return y;
