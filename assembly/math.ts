@@ -1,3 +1,5 @@
+import { multiplyAdd } from './simd';
+
 /** 1.5·2²³: adding it to |x| < 2²² rounds x to an integer, which then stands in the low bits. */
 const ROUNDER: f32 = 12582912;
 
@@ -10,10 +12,10 @@ const ROUNDER: f32 = 12582912;
 @inline
 export function exp4(x: v128): v128 {
   const bounded = f32x4.pmin(f32x4.pmax(x, f32x4.splat(-104)), f32x4.splat(89));
-  const shifted = f32x4.add(f32x4.mul(bounded, f32x4.splat(1.44269504)), f32x4.splat(ROUNDER));
+  const shifted = multiplyAdd(bounded, f32x4.splat(1.44269504), f32x4.splat(ROUNDER));
   const n = f32x4.sub(shifted, f32x4.splat(ROUNDER));
   // ln 2 as a short and a long part: n times the short one is exact.
-  const r = f32x4.add(f32x4.sub(bounded, f32x4.mul(n, f32x4.splat(0.693359375))), f32x4.mul(n, f32x4.splat(2.12194440e-4)));
+  const r = multiplyAdd(n, f32x4.splat(2.12194440e-4), multiplyAdd(n, f32x4.splat(-0.693359375), bounded));
   const whole = i32x4.sub(shifted, f32x4.splat(ROUNDER));
   const half = i32x4.shr_s(whole, 1);
   return f32x4.mul(f32x4.mul(expSmall(r), powerOfTwo(half)), powerOfTwo(i32x4.sub(whole, half)));
@@ -24,11 +26,11 @@ export function exp4(x: v128): v128 {
 @inline
 function expSmall(r: v128): v128 {
   const square = f32x4.mul(r, r);
-  const low = f32x4.add(f32x4.mul(r, f32x4.splat(0.1666652)), f32x4.splat(0.49999993));
-  const middle = f32x4.add(f32x4.mul(r, f32x4.splat(0.00836875)), f32x4.splat(0.04166839));
-  const high = f32x4.add(middle, f32x4.mul(square, f32x4.splat(0.00138145)));
-  const q = f32x4.add(low, f32x4.mul(square, high));
-  return f32x4.add(f32x4.add(f32x4.mul(square, q), r), f32x4.splat(1));
+  const low = multiplyAdd(r, f32x4.splat(0.1666652), f32x4.splat(0.49999993));
+  const middle = multiplyAdd(r, f32x4.splat(0.00836875), f32x4.splat(0.04166839));
+  const high = multiplyAdd(square, f32x4.splat(0.00138145), middle);
+  const q = multiplyAdd(square, high, low);
+  return f32x4.add(multiplyAdd(square, q, r), f32x4.splat(1));
 }
 
 // @ts-ignore: decorator

@@ -13,7 +13,7 @@ const FOLDER_URLS = [
 /** Compiled kernels that run here. */
 export interface KernelBinary {
   readonly bytes: Uint8Array;
-  /** Whether the dense matrix product rounds a product and its sum once, together. */ readonly hasFusedMultiplyAdd: boolean;
+  /** Whether dense matrix products and exp round a product and its sum once, together. */ readonly hasFusedMultiplyAdd: boolean;
 }
 
 /**
