@@ -30,7 +30,7 @@ export interface DenseStudent {
 }
 
 /** Spikes of a pass by site, for checks. */
-export type DenseWatch = (event: { readonly layer: number; readonly site: string; readonly spikes: Float32Array }) => void;
+export type DenseWatch = (event: { readonly layer: number; readonly site: string; readonly spikes: Float32Array; readonly width: number }) => void;
 
 /** Starts the WebAssembly backend as it comes. @throws Error when our kernels are registered: then nothing here would be standard. */
 export async function startStandardWasm(): Promise<void> {
@@ -96,7 +96,7 @@ function entrance(pass: SitePass, site: string, stream: Float32Array): Float32Ar
     const part = { gain: gain.subarray(offset, offset + width), bias: bias.subarray(offset, offset + width), negate: offset > 0 };
     fireLoop({ x: stream, width, ...part }, config.neuron, { spikes, stride, offset });
   }
-  pass.watch({ layer: pass.layer, site, spikes });
+  pass.watch({ layer: pass.layer, site, spikes, width: stride });
   return spikes;
 }
 
@@ -104,7 +104,7 @@ function plainNeurons(pass: SitePass, of: { x: Float32Array; site: string; bias:
   const bias = named(pass, of.bias);
   const spikes = new Float32Array(of.x.length);
   fireLoop({ x: of.x, width: bias.length, gain: of.gain === undefined ? null : named(pass, of.gain), bias }, pass.student.config.neuron, { spikes, stride: bias.length, offset: 0 });
-  pass.watch({ layer: pass.layer, site: of.site, spikes });
+  pass.watch({ layer: pass.layer, site: of.site, spikes, width: bias.length });
   return spikes;
 }
 

@@ -96,35 +96,45 @@ export interface SiteActivity {
   /** Share of the neurons that fired in at least one of a token's time steps: the rows of the next matrix that are read. */ readonly union: number;
 }
 
-const SITES: readonly PlainSite[] = ['attention_entry', 'qkv', 'attention', 'attention_out', 'feed_forward_entry', 'hidden'];
+/** Sites in forward order, as far as they were seen. */
+export type Activity = Readonly<Partial<Record<string, SiteActivity>>>;
 
-/** Rates and unions by site, mean over layers and tokens, of a forward pass in plain float32 loops. */
-export function measureActivity(student: PlainStudent, ids: readonly number[]): Readonly<Record<PlainSite, SiteActivity>> {
-  const sums = new Map(SITES.map((site) => [site, { spikes: 0, slots: 0, rows: 0, neurons: 0 }]));
-  const { timeSteps } = student.config.neuron;
-  plainForward(student, ids, { spikes: ({ site, spikes, width }) => {
-    const sum = sums.get(site);
-    if (sum === undefined) return;
-    for (let start = 0; start < spikes.length; start += timeSteps * width) {
-      for (let c = 0; c < width; c++) {
-        let fired = 0;
-        for (let t = 0; t < timeSteps; t++) fired += spikes[start + t * width + c] as number;
-        sum.spikes += fired;
-        sum.rows += fired > 0 ? 1 : 0;
+/** Adds up spikes by site: feed it (N·T, width) arrays, ask for the means over layers and tokens. */
+export function activityMeter(timeSteps: number): { add: (event: { site: string; spikes: Float32Array; width: number }) => void; read: () => Activity } {
+  const sums = new Map<string, { spikes: number; slots: number; rows: number; neurons: number }>();
+  return {
+    add: ({ site, spikes, width }) => {
+      const sum = sums.get(site) ?? { spikes: 0, slots: 0, rows: 0, neurons: 0 };
+      for (let start = 0; start < spikes.length; start += timeSteps * width) {
+        for (let c = 0; c < width; c++) {
+          let fired = 0;
+          for (let t = 0; t < timeSteps; t++) fired += spikes[start + t * width + c] as number;
+          sum.spikes += fired;
+          sum.rows += fired > 0 ? 1 : 0;
+        }
       }
-    }
-    sum.slots += spikes.length;
-    sum.neurons += spikes.length / timeSteps;
-  } });
-  return Object.fromEntries(Array.from(sums, ([site, { spikes, slots, rows, neurons }]) => [site, { rate: spikes / slots, union: rows / neurons }])) as Record<PlainSite, SiteActivity>;
+      sum.slots += spikes.length;
+      sum.neurons += spikes.length / timeSteps;
+      sums.set(site, sum);
+    },
+    read: () => Object.fromEntries(Array.from(sums, ([site, { spikes, slots, rows, neurons }]) => [site, { rate: spikes / slots, union: rows / neurons }])),
+  };
 }
 
-/** Share of the bytes of all block matrices that a token's union of firing rows selects. */
-export function weightShare(config: StudentConfig, activity: Readonly<Record<PlainSite, SiteActivity>>): number {
+/** Rates and unions by site of a forward pass in plain float32 loops. */
+export function measureActivity(student: PlainStudent, ids: readonly number[]): Activity {
+  const meter = activityMeter(student.config.neuron.timeSteps);
+  plainForward(student, ids, { spikes: meter.add });
+  return meter.read();
+}
+
+/** Share of the weights of all block matrices whose row fires in at least one time step of a token. */
+export function weightShare(config: StudentConfig, activity: Activity): number {
   const { hiddenSize: D, feedForwardSize: F } = config;
   const E = entranceWidth(config);
+  const union = (site: PlainSite): number => activity[site]?.union ?? Number.NaN;
   const parts: [number, number][] = [
-    [E * 3 * D, activity.attention_entry.union], [D * D, activity.attention_out.union], [E * F, activity.feed_forward_entry.union], [F * D, activity.hidden.union],
+    [E * 3 * D, union('attention_entry')], [D * D, union('attention_out')], [E * F, union('feed_forward_entry')], [F * D, union('hidden')],
   ];
-  return parts.reduce((sum, [size, union]) => sum + size * union, 0) / parts.reduce((sum, [size]) => sum + size, 0);
+  return parts.reduce((sum, [size, share]) => sum + size * share, 0) / parts.reduce((sum, [size]) => sum + size, 0);
 }

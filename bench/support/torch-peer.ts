@@ -1,5 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process';
-import { createInterface } from 'node:readline';
+import { findPythonWithTorch, NO_TORCH, startPythonPeer } from './python-peer.js';
 
 /** Times of some steps, in milliseconds. */
 export interface StepTimes { readonly wallMs: readonly number[]; readonly processorMs: readonly number[] }
@@ -16,31 +15,15 @@ export type PeerSizes = Readonly<Record<'d-model' | 'feed-forward' | 'layers' | 
 
 const SCRIPT = new URL('../peers/distill_step.py', import.meta.url).pathname;
 
-/** The first Python that has PyTorch: $PYTHON, python3, Debian's own. */
-function findPython(): string | null {
-  const candidates = [process.env['PYTHON'] ?? 'python3', 'python3', '/usr/bin/python3'];
-  return candidates.find((python) => spawnSync(python, ['-c', 'import torch'], { stdio: 'ignore' }).status === 0) ?? null;
-}
-
 /** Starts the peer on one thread and warms it up; a string says why there is none. */
 export async function startTorchPeer(sizes: PeerSizes, preset: 'practical' | 'paper'): Promise<TorchPeer | string> {
-  const python = findPython();
-  if (python === null) return 'no Python with PyTorch found (Debian: apt-get install python3-torch libopenblas0; or name one in PYTHON)';
+  const python = findPythonWithTorch();
+  if (python === null) return NO_TORCH;
   const flags = Object.entries(sizes).flatMap(([name, size]) => [`--${name}`, String(size)]);
-  const child = spawn(python, [SCRIPT, '--serve', '--threads', '1', '--preset', preset, ...flags], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const next = async (): Promise<unknown> => {
-    const { value, done } = await lines.next();
-    if (done === true) throw new Error('the PyTorch peer ended before it answered');
-    return JSON.parse(value);
-  };
-  const { implementation } = (await next()) as { implementation: string };
+  const peer = await startPythonPeer(python, [SCRIPT, '--serve', '--threads', '1', '--preset', preset, ...flags]);
   return {
-    implementation,
-    run: async (steps) => {
-      child.stdin.write(`${steps}\n`);
-      return (await next()) as StepTimes;
-    },
-    close: () => { child.stdin.end(); },
+    implementation: (peer.greeting as { implementation: string }).implementation,
+    run: async (steps) => (await peer.ask(String(steps))) as StepTimes,
+    close: peer.close,
   };
 }
