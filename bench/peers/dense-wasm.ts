@@ -34,7 +34,10 @@ export type DenseWatch = (event: { readonly layer: number; readonly site: string
 
 /** Starts the WebAssembly backend as it comes. @throws Error when our kernels are registered: then nothing here would be standard. */
 export async function startStandardWasm(): Promise<void> {
+  const before = process.listeners('uncaughtException');
   await activate('wasm');
+  // The backend's module rethrows every error of the program, printing its whole source.
+  for (const listener of process.listeners('uncaughtException')) if (!before.includes(listener)) process.removeListener('uncaughtException', listener);
   if (tf.getKernel('BispikLif', 'wasm') != null) throw new Error('the backend has our kernels; the peer must run on the standard ones');
 }
 

@@ -19,8 +19,8 @@ export interface DenseSettings { readonly context: number; readonly threads: num
 /** The most weights the backend's 32-bit memory holds twice over (as given, and packed by XNNPACK). */
 const MOST_WASM_WEIGHTS = 450e6;
 
-/** Tokens on which firing is measured. */
-const ACTIVITY_TOKENS = 16;
+/** Tokens on which firing is measured, and after which the compiler has seen everything. */
+const ACTIVITY_TOKENS = 32;
 
 /** The dense simulation that runs in this process; it can look at every spike. */
 export interface WasmSide extends DenseSide {

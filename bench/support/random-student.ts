@@ -16,6 +16,8 @@ export interface RandomStudentSettings {
 
 /** Standard deviation of what a sub-layer writes, beside that of the embedding, 1. */
 const WRITE_STD = 0.35;
+/** Sums over the keys grow with the position; the neurons behind them are set on the last quarter of the tokens, where decoding is measured. */
+const LATE_PART = 4;
 /** Distance currents differ by up to this many overlaps either way, so that densities between whole counts exist. */
 const DISTANCE_JITTER = 0.5;
 
@@ -27,7 +29,7 @@ const DISTANCE_JITTER = 0.5;
 export function randomStudent(config: StudentConfig, settings: RandomStudentSettings): PlainStudent {
   const random = createRandom(settings.seed);
   const student = { config, values: drawValues(config, random, settings.rate) };
-  plainForward(student, randomTokens(config, settings.calibrationTokens, random), tuner(student, settings.rate));
+  plainForward(student, randomTokens(config, settings.calibrationTokens, random), tuner(student, settings));
   return student;
 }
 
@@ -66,7 +68,7 @@ function spreadOf(name: string, inputs: number, rate: number): number {
 }
 
 /** Sets the neurons of each site from the currents that reach it, just before they fire. */
-function tuner(student: PlainStudent, rate: number): PlainWatch {
+function tuner(student: PlainStudent, { rate, calibrationTokens }: RandomStudentSettings): PlainWatch {
   const { config } = student;
   return { current: ({ layer, site, x, width }) => {
     const named = (name: string): Float32Array => valuesOf(student, `layers.${layer}.${name}`);
@@ -77,9 +79,10 @@ function tuner(student: PlainStudent, rate: number): PlainWatch {
     }
     const { gain, bias } = neuronsOf(site, named);
     const signs = bias.length / width;
+    const tokens = site === 'attention_out' ? Math.ceil(calibrationTokens / LATE_PART) : calibrationTokens;
     for (let i = 0; i < signs; i++) {
       const part = (all: Float32Array): Float32Array => all.subarray(i * width, (i + 1) * width);
-      channelBias({ x, width, gain: gain === null ? null : part(gain), bias: part(bias), negate: i > 0 }, { rate, neuron: config.neuron });
+      channelBias({ x, width, gain: gain === null ? null : part(gain), bias: part(bias), negate: i > 0 }, { rate, tokens, neuron: config.neuron });
     }
   } };
 }

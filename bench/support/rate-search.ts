@@ -4,13 +4,13 @@ import type { FiringSite } from './plain-neurons.js';
 import { carry } from './plain-neurons.js';
 
 const BISECTIONS = 16;
-/** A channel is set on the last tokens only: attention sums grow with the position, and decoding is measured at the end of the context. */
+/** A channel is set on the last vectors only; more do not make its rate truer. */
 const MOST_VECTORS = 256;
 /** Smallest spread a gain is divided by. */
 const SMALLEST_STD = 1e-3;
 
-/** The rate neurons are set to, and their kind. */
-export interface WantedRate { readonly rate: number; readonly neuron: LifNeuron }
+/** The rate neurons are set to, their kind, and the last tokens to set them on. */
+export interface WantedRate { readonly rate: number; readonly neuron: LifNeuron; readonly tokens: number }
 
 /**
  * Sets gain (where there is one) and bias of every channel of a site. Spikes are counted, so a channel can miss the rate by a step:
@@ -20,7 +20,7 @@ export function channelBias(site: FiringSite, wanted: WantedRate): void {
   const { width, gain, bias } = site;
   const { timeSteps } = wanted.neuron;
   const tokens = site.x.length / width / timeSteps;
-  const first = Math.max(0, tokens - Math.max(1, Math.round(MOST_VECTORS / timeSteps)));
+  const first = Math.max(0, tokens - Math.max(1, Math.min(wanted.tokens, Math.round(MOST_VECTORS / timeSteps))));
   const x = site.x.subarray(first * timeSteps * width);
   const column = new Float32Array(x.length / width);
   let debt = 0;
