@@ -12,7 +12,7 @@ import { isShapeName, SHAPE_NAMES } from './support/engine-shapes.js';
 import type { Precision } from './support/open-engine.js';
 import { PRECISIONS } from './support/open-engine.js';
 
-const WITHOUT = ['wasm', 'torch', 'llama', 'perplexity', 'attention', 'start'] as const;
+const WITHOUT = ['engine', 'wasm', 'torch', 'llama', 'perplexity', 'attention', 'start'] as const;
 
 const { values: flags } = parseArgs({
   options: {

@@ -19,7 +19,7 @@ import type { Contestant } from './engine-turns.js';
 import { contestantOf, llamaContestant, takeTurns } from './engine-turns.js';
 import { describeMachine } from './machine.js';
 import type { Precision } from './open-engine.js';
-import { openEngine } from './open-engine.js';
+import { openBenchEngine } from './open-engine.js';
 import type { PlainStudent } from './plain-student.js';
 import { randomStudent, randomTokens } from './random-student.js';
 import { measureStart } from './start-up.js';
@@ -32,7 +32,7 @@ export interface EngineBenchSettings {
   readonly rate: number;
   readonly onOff: boolean;
   readonly threads: number;
-  /** Tokens cached before decoding, and tokens of a prefill. */ readonly context: number;
+  /** Tokens before a decoded one (in the mean of our turn), and tokens of a prefill. */ readonly context: number;
   /** Tokens of our decoding turn; the dense simulations, ten times slower, take a quarter. */ readonly tokens: number;
   readonly repeats: number;
   readonly seed: number;
@@ -49,6 +49,8 @@ export interface Sides {
   readonly llama: readonly Contestant[] | string;
 }
 
+/** Tokens behind the context that the neurons are set on, too. */
+const AFTER_CONTEXT = 32;
 /** Tokens llama.cpp generates in a turn, from an empty context. */
 const LLAMA_TOKENS = 64;
 const ATTENTION_CONTEXTS = [128, 1024, 2048];
@@ -82,17 +84,15 @@ async function prepareStudent(settings: EngineBenchSettings, scratch: string): P
     if (JSON.stringify(student.config) !== JSON.stringify(config)) throw new Error(`${folder} holds a student of another shape, T or kind; its rate is not checked`);
     return { folder, student };
   }
-  const calibrationTokens = settings.context + Math.ceil(settings.context / 4);
-  const student = randomStudent(config, { rate: settings.rate, seed: settings.seed, calibrationTokens });
+  const student = randomStudent(config, { rate: settings.rate, seed: settings.seed, calibrationTokens: settings.context + AFTER_CONTEXT });
   await savePlainStudent(folder, student);
   return { folder, student };
 }
 
 async function startSides(settings: EngineBenchSettings, from: { folder: string; student: PlainStudent; scratch: string }): Promise<Sides> {
   const unless = async <T>(name: string, start: () => Promise<T | string>): Promise<T | string> => (settings.without.includes(name) ? 'left out' : start());
-  const model = await openEngine(from.folder, settings);
   return {
-    engine: typeof model === 'string' ? model : await engineSide(model, settings.context),
+    engine: await unless('engine', async () => engineSide(await openBenchEngine(from.folder, settings), settings.context - Math.floor(settings.tokens / 2))),
     wasm: await unless('wasm', () => startWasmSide(from.student, settings)),
     torch: await unless('torch', () => startTorchSide(from.folder, settings)),
     llama: await unless('llama', () => startLlama(settings, from.scratch)),

@@ -7,7 +7,7 @@ import { PHASES, ratioOf, speedOf } from './engine-turns.js';
 import type { Machine } from './machine.js';
 import { describeCommit } from './machine.js';
 import type { Activity } from './random-student.js';
-import { weightShare } from './random-student.js';
+import { blockWeights, weightShare } from './random-student.js';
 import type { StartUp } from './start-up.js';
 
 /** Speeds of a peer; llama.cpp has no perplexity phase. */
@@ -22,7 +22,8 @@ export interface EngineDocument {
   readonly settings: Readonly<Record<string, unknown>>;
   /** Spikes per slot. `engine`: its own counts of the decoded tokens; `network`: the dense simulation's, with the union over a token's steps. */
   readonly rates: { readonly engine: Readonly<Record<string, number>> | null; readonly network: Activity | null };
-  /** Share of all block weights whose row fires in at least one step of a token. */ readonly rowsTouched: number | null;
+  /** Share of all block weights whose row fires in at least one step of a token: as the engine read them, and by the dense simulation's spikes. */
+  readonly rowsTouched: { readonly engine: number | null; readonly network: number | null };
   readonly engine: string | null;
   readonly decode: Speed | null;
   readonly prefill: Speed | null;
@@ -36,6 +37,8 @@ export interface EngineDocument {
   readonly spikeCheck: SpikeCheck | null;
   /** Ours / theirs: above 1 we are faster. */ readonly ratios: Readonly<Record<string, Readonly<Partial<Record<Phase, Ratio>>>>>;
 }
+
+const BYTES_PER_WEIGHT = { int8: 1, int4: 0.5, float32: 4 } as const;
 
 export interface Findings {
   readonly settings: EngineBenchSettings;
@@ -59,7 +62,10 @@ export function documentOf(found: Findings): EngineDocument {
     shape: { name: shape, parameters: parameterCount(student), ...ENGINE_SHAPES[shape] },
     settings: { timeSteps, rate, precision, threads, onOff, context, tokens, repeats, seed },
     rates: { engine: typeof sides.engine === 'string' ? null : sides.engine.firingRates(), network },
-    rowsTouched: network === null ? null : weightShare(student, network),
+    rowsTouched: {
+      engine: typeof sides.engine === 'string' ? null : sides.engine.weightBytes() / (BYTES_PER_WEIGHT[precision] * blockWeights(student)),
+      network: network === null ? null : weightShare(student, network),
+    },
     engine: typeof sides.engine === 'string' ? null : sides.engine.implementation,
     decode: speedOf(own, 'decode'), prefill: speedOf(own, 'prefill'), perplexity: speedOf(own, 'perplexity'),
     attention: found.attention, firstTokenMs: found.start?.firstTokenMs ?? null, peakRssBytes: found.start?.peakRssBytes ?? null, start: found.start,

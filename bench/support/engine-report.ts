@@ -16,7 +16,7 @@ function ratio(found: Ratio | undefined): string {
   return cells(found.wall) + (found.processor === null ? '' : ` [${found.processor.median.toFixed(2)}]`);
 }
 
-const row = (cells: readonly string[]): string => cells.map((cell, i) => (i === 0 ? cell.padEnd(20) : cell.padEnd(26))).join('').trimEnd();
+const row = (cells: readonly string[]): string => cells.map((cell, i) => (i === 0 ? cell.padEnd(20) : cell.padEnd(28))).join('').trimEnd();
 
 function lines(document: EngineDocument): string[] {
   const { peers, ratios } = document;
@@ -48,7 +48,7 @@ export function renderComparison(document: EngineDocument): string {
     `${machine.processor}, ${machine.cores} cores, load ${machine.loadAverage.toFixed(2)} before, Node.js ${machine.node}, commit ${document.commit ?? 'unknown'}`,
     ...(rates.engine === null ? [] : [`spikes per slot while decoding: ${shares(rates.engine)}`]),
     ...(rates.network === null ? [] : [`in the dense simulation: ${shares(networkRates)}`, `in at least one step of a token: ${shares(unions)}`]),
-    ...(document.rowsTouched === null ? [] : [`block weights a token reads: ${percent(document.rowsTouched)}`]),
+    ...Object.entries(document.rowsTouched).flatMap(([name, share]) => (share === null ? [] : [`block weights a token reads (${name}): ${percent(share)}`])),
     '', ...lines(document), '',
     ...document.attention.map(({ context, msPerToken, tokenMs, share }) => `attention at context ${context}: ${msPerToken.toFixed(2)} of ${tokenMs.toFixed(2)} ms a token (${percent(share)})`),
     ...(document.start === null ? [] : [`first token after ${document.start.firstTokenMs.toFixed(0)} ms (process ${document.start.processMs.toFixed(0)} ms), peak ${(document.start.peakRssBytes / 1e6).toFixed(0)} MB`]),

@@ -1,4 +1,5 @@
 import { createRandom } from '../../src/core/corpus/random.js';
+import type { EngineModel } from '../../src/core/engine/engine.js';
 import type { DecodingSession, LanguageModel, OpCounts } from '../../src/core/types.js';
 import { randomTokens } from './random-student.js';
 import type { Side } from './side.js';
@@ -13,10 +14,12 @@ export interface AttentionTime {
   /** The first as a share of the second. */ readonly share: number;
 }
 
-/** Our engine, or any language model, as the benchmark drives it. */
+/** Our engine as the benchmark drives it. */
 export interface EngineSide extends Side {
   /** Spikes per slot by site, from the engine's own counts of what it decoded so far. */
   firingRates(): Readonly<Record<string, number>>;
+  /** Bytes of block weights per decoded token: the union of the rows that fired in its time steps. */
+  weightBytes(): number;
   attention(contexts: readonly number[]): Promise<AttentionTime[]>;
 }
 
@@ -25,7 +28,7 @@ const ATTENTION_TOKENS = 16;
 const ATTENTION_ROUNDS = 5;
 
 /** @param context tokens that are cached before decoding starts. */
-export async function engineSide(model: LanguageModel, context: number): Promise<EngineSide> {
+export async function engineSide(model: EngineModel, context: number): Promise<EngineSide> {
   const random = createRandom(2);
   const tokens = (count: number): number[] => randomTokens(model.shape, count, random);
   const prompted = async (length: number): Promise<DecodingSession> => {
@@ -35,12 +38,16 @@ export async function engineSide(model: LanguageModel, context: number): Promise
   };
   const prompt = await prompted(context);
   const rates = rateMeter();
+  const decoded = { tokens: 0, bytes: 0 };
   await prompt.fork().append(tokens(1));
   return {
-    implementation: `${model.backend}, T ${model.timeSteps}`,
+    implementation: `${model.backend}, ${model.precision}, ${model.threads} ${model.threads === 1 ? 'thread' : 'threads'}`,
     decode: async (count) => {
       const session = prompt.fork();
+      const before = model.work.weightBytes;
       const times = await timeCalls(tokens(count).map((id) => async () => { rates.add((await session.append([id])).counts); }));
+      decoded.tokens += count;
+      decoded.bytes += model.work.weightBytes - before;
       session.dispose();
       return times;
     },
@@ -49,6 +56,7 @@ export async function engineSide(model: LanguageModel, context: number): Promise
       return logits === 'all' ? () => model.forward([ids]) : () => passOnce(model, ids);
     })),
     firingRates: rates.read,
+    weightBytes: () => decoded.bytes / decoded.tokens,
     attention: async (contexts) => timeContexts(contexts, { prompted, tokens }),
     close: () => {
       prompt.dispose();

@@ -31,10 +31,9 @@ export function contestantOf(name: string, side: Side, sizes: TurnSizes): Contes
   };
 }
 
-/** Processor time is averaged, since its clock may be coarse; wall time has a median, since others interrupt. */
+/** Medians: now and then somebody interrupts, or memory is collected. */
 function rateOf({ wallMs, processorMs }: Times, tokens: number): TurnRate {
-  const mean = processorMs === null ? null : processorMs.reduce((a, b) => a + b, 0) / processorMs.length;
-  return { wall: (1000 * tokens) / quantile(wallMs, 0.5), processor: mean === null ? null : (1000 * tokens) / mean };
+  return { wall: (1000 * tokens) / quantile(wallMs, 0.5), processor: processorMs === null ? null : (1000 * tokens) / quantile(processorMs, 0.5) };
 }
 
 /** llama.cpp on one file, a process per turn. */

@@ -16,8 +16,8 @@ export interface RandomStudentSettings {
 
 /** Standard deviation of what a sub-layer writes, beside that of the embedding, 1. */
 const WRITE_STD = 0.35;
-/** Sums over the keys grow with the position; the neurons behind them are set on the last quarter of the tokens, where decoding is measured. */
-const LATE_PART = 4;
+/** Sums over the keys grow with the position; the neurons behind them are set on the last tokens, around which decoding is measured. */
+const LATE_TOKENS = 64;
 /** Distance currents differ by up to this many overlaps either way, so that densities between whole counts exist. */
 const DISTANCE_JITTER = 0.5;
 
@@ -79,7 +79,7 @@ function tuner(student: PlainStudent, { rate, calibrationTokens }: RandomStudent
     }
     const { gain, bias } = neuronsOf(site, named);
     const signs = bias.length / width;
-    const tokens = site === 'attention_out' ? Math.ceil(calibrationTokens / LATE_PART) : calibrationTokens;
+    const tokens = site === 'attention_out' ? LATE_TOKENS : calibrationTokens;
     for (let i = 0; i < signs; i++) {
       const part = (all: Float32Array): Float32Array => all.subarray(i * width, (i + 1) * width);
       channelBias({ x, width, gain: gain === null ? null : part(gain), bias: part(bias), negate: i > 0 }, { rate, tokens, neuron: config.neuron });
@@ -131,6 +131,13 @@ export function measureActivity(student: PlainStudent, ids: readonly number[]): 
   return meter.read();
 }
 
+/** Weights in the matrices of all blocks. */
+export function blockWeights(config: StudentConfig): number {
+  const { hiddenSize: D, feedForwardSize: F, layers } = config;
+  const E = entranceWidth(config);
+  return layers * (E * 3 * D + D * D + E * F + F * D);
+}
+
 /** Share of the weights of all block matrices whose row fires in at least one time step of a token. */
 export function weightShare(config: StudentConfig, activity: Activity): number {
   const { hiddenSize: D, feedForwardSize: F } = config;
@@ -139,5 +146,5 @@ export function weightShare(config: StudentConfig, activity: Activity): number {
   const parts: [number, number][] = [
     [E * 3 * D, union('attention_entry')], [D * D, union('attention_out')], [E * F, union('feed_forward_entry')], [F * D, union('hidden')],
   ];
-  return parts.reduce((sum, [size, share]) => sum + size * share, 0) / parts.reduce((sum, [size]) => sum + size, 0);
+  return (config.layers * parts.reduce((sum, [size, share]) => sum + size * share, 0)) / blockWeights(config);
 }

@@ -10,12 +10,12 @@ export interface StartUp {
   /** Largest resident set of the process. */ readonly peakRssBytes: number;
 }
 
-const SCRIPT = new URL('first-token.ts', import.meta.url).pathname;
+const SCRIPT = new URL('first-token.mjs', import.meta.url).pathname;
 
 /** The second of two runs, so that packed weights and files are in their caches. @throws Error when the process fails. */
 export async function measureStart(folder: string, { precision, threads }: EngineSettings): Promise<StartUp> {
   const run = async (): Promise<StartUp> => {
-    const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', SCRIPT, folder, precision, String(threads)]);
+    const { stdout } = await promisify(execFile)(process.execPath, [SCRIPT, folder, precision, String(threads)]);
     return JSON.parse(stdout) as StartUp;
   };
   await run();
