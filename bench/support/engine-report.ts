@@ -50,7 +50,8 @@ export function renderComparison(document: EngineDocument): string {
     ...(rates.network === null ? [] : [`in the dense simulation: ${shares(networkRates)}`, `in at least one step of a token: ${shares(unions)}`]),
     ...Object.entries(document.rowsTouched).flatMap(([name, share]) => (share === null ? [] : [`block weights a token reads (${name}): ${percent(share)}`])),
     '', ...lines(document), '',
-    ...document.attention.map(({ context, msPerToken, tokenMs, share }) => `attention at context ${context}: ${msPerToken.toFixed(2)} of ${tokenMs.toFixed(2)} ms a token (${percent(share)})`),
+    ...document.attention.map(({ context, msPerToken, tokenMs, share, processor }) =>
+      `attention at context ${context}: ${msPerToken.toFixed(2)} of ${tokenMs.toFixed(2)} ms a token (${percent(share)}) [${processor.msPerToken.toFixed(2)} of ${processor.tokenMs.toFixed(2)}, ${percent(processor.share)}]`),
     ...(document.start === null ? [] : [`first token after ${document.start.firstTokenMs.toFixed(0)} ms (process ${document.start.processMs.toFixed(0)} ms), peak ${(document.start.peakRssBytes / 1e6).toFixed(0)} MB`]),
     ...Object.entries(document.skipped).map(([name, reason]) => `no ${name}: ${reason}`), '',
   ].join('\n');

@@ -12,6 +12,7 @@ export interface AttentionTime {
   /** What a token takes longer than one with almost nothing before it: attention, and what its sums set off. */ readonly msPerToken: number;
   /** The whole token. */ readonly tokenMs: number;
   /** The first as a share of the second. */ readonly share: number;
+  /** The same three by processor time. */ readonly processor: { readonly msPerToken: number; readonly tokenMs: number; readonly share: number };
 }
 
 /** Our engine as the benchmark drives it. */
@@ -92,18 +93,25 @@ async function timeContexts(contexts: readonly number[], { prompted, tokens }: P
   const starts = [1, ...contexts.map((context) => context - ATTENTION_TOKENS)];
   const sessions: DecodingSession[] = [];
   for (const length of starts) sessions.push(await prompted(length));
-  const samples = starts.map((): number[] => []);
+  const samples = starts.map(() => ({ wall: [] as number[], processor: [] as number[] }));
   for (let round = 0; round < ATTENTION_ROUNDS; round++) {
     for (const [i, session] of sessions.entries()) {
       const fork = session.fork();
-      samples[i]?.push(...(await timeCalls(tokens(ATTENTION_TOKENS).map((id) => () => fork.append([id])))).wallMs);
+      const { wallMs, processorMs } = await timeCalls(tokens(ATTENTION_TOKENS).map((id) => () => fork.append([id])));
+      samples[i]?.wall.push(...wallMs);
+      samples[i]?.processor.push(...(processorMs ?? []));
       fork.dispose();
     }
   }
   for (const session of sessions) session.dispose();
-  const [base = 0, ...others] = samples.map((times) => quantile(times, 0.5));
-  return contexts.map((context, i) => {
-    const tokenMs = others[i] ?? Number.NaN;
-    return { context, msPerToken: tokenMs - base, tokenMs, share: (tokenMs - base) / tokenMs };
+  const [wall, processor] = (['wall', 'processor'] as const).map((clock) => beyondFirst(samples.map((times) => quantile(times[clock], 0.5))));
+  return contexts.flatMap((context, i) => {
+    const [byWall, byProcessor] = [wall?.[i], processor?.[i]];
+    return byWall === undefined || byProcessor === undefined ? [] : [{ context, ...byWall, processor: byProcessor }];
   });
+}
+
+/** What the later times have beyond the first. */
+function beyondFirst([base = 0, ...others]: readonly number[]): { msPerToken: number; tokenMs: number; share: number }[] {
+  return others.map((tokenMs) => ({ msPerToken: tokenMs - base, tokenMs, share: (tokenMs - base) / tokenMs }));
 }
