@@ -49,8 +49,6 @@ export function headInt8(
 }
 
 /** Σ x·w of one row as four partial sums; `width` is a multiple of 64. */
-// @ts-ignore: decorator
-@inline
 function dotRow(x: usize, w: usize, width: usize): v128 {
   let s0 = i32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
   const end = w + width;

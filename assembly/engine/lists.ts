@@ -7,27 +7,27 @@ export function chunksOf(words: i32, chunkWords: i32): i32 {
   return (words + chunkWords - 1) / chunkWords;
 }
 
-/** Bytes of one list: u16 per input of a chunk. */
+/** Bytes of one list: u32 per input of a chunk. */
 // @ts-ignore: decorator
 @inline
 export function listBytes(chunkWords: i32): usize {
-  return (<usize>chunkWords) << 7;
+  return (<usize>chunkWords) << 8;
 }
 
-/** Appends (64·word + bit)·stride of every set bit as u16; returns the new end. */
+/** Appends base + bit·stride of every set bit as u32; returns the new end. */
 // @ts-ignore: decorator
 @inline
 function listWord(bits: u64, base: u32, stride: u32, end: usize): usize {
   while (bits != 0) {
-    store<u16>(end, <u16>(base + <u32>ctz(bits) * stride));
-    end += 2;
+    store<u32>(end, base + <u32>ctz(bits) * stride);
+    end += 4;
     bits &= bits - 1;
   }
   return end;
 }
 
 /**
- * Lists the fired inputs of every vector, chunk by chunk: `lists` (vectors, chunks, 64·chunkWords) u16, `counts` (vectors, chunks) i32.
+ * Lists the fired inputs of every vector, chunk by chunk: `lists` (vectors, chunks, 64·chunkWords) u32, `counts` (vectors, chunks) i32.
  * Returns how many fired in all.
  */
 export function listVectors(bits: usize, words: i32, vectors: i32, chunkWords: i32, stride: u32, lists: usize, counts: usize): i64 {
@@ -36,7 +36,7 @@ export function listVectors(bits: usize, words: i32, vectors: i32, chunkWords: i
   for (let v = 0; v < vectors; v++) {
     for (let first = 0; first < words; first += chunkWords) {
       const end = listChunk(bits, first, words, chunkWords, stride, lists);
-      const count = <i32>((end - lists) >> 1);
+      const count = <i32>((end - lists) >> 2);
       store<i32>(counts, count);
       total += count;
       counts += 4;

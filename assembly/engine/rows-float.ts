@@ -35,14 +35,12 @@ export function addRowsFloat(
   }
 }
 
-// @ts-ignore: decorator
-@inline
 function addRows32(list: usize, length: i32, rows: usize, start: usize, into: usize): void {
   let s0 = v128.load(start), s1 = v128.load(start, 16), s2 = v128.load(start, 32), s3 = v128.load(start, 48);
   let s4 = v128.load(start, 64), s5 = v128.load(start, 80), s6 = v128.load(start, 96), s7 = v128.load(start, 112);
-  const end = list + ((<usize>length) << 1);
+  const end = list + ((<usize>length) << 2);
   while (list < end) {
-    const row = rows + <usize>load<u16>(list);
+    const row = rows + <usize>load<u32>(list);
     s0 = f32x4.add(s0, v128.load(row));
     s1 = f32x4.add(s1, v128.load(row, 16));
     s2 = f32x4.add(s2, v128.load(row, 32));
@@ -51,7 +49,7 @@ function addRows32(list: usize, length: i32, rows: usize, start: usize, into: us
     s5 = f32x4.add(s5, v128.load(row, 80));
     s6 = f32x4.add(s6, v128.load(row, 96));
     s7 = f32x4.add(s7, v128.load(row, 112));
-    list += 2;
+    list += 4;
   }
   v128.store(into, s0); v128.store(into, s1, 16); v128.store(into, s2, 32); v128.store(into, s3, 48);
   v128.store(into, s4, 64); v128.store(into, s5, 80); v128.store(into, s6, 96); v128.store(into, s7, 112);

@@ -70,12 +70,12 @@ function copyBias(bias: usize, acc: usize, outputs: i32, from: i32, to: i32, vec
 
 /** One load of every cache line of the listed rows. */
 function fetchRows(list: usize, length: i32, rows: usize, bytes: i32): u32 {
-  const end = list + ((<usize>length) << 1);
+  const end = list + ((<usize>length) << 2);
   let touched: u32 = 0;
   while (list < end) {
-    const row = rows + <usize>load<u16>(list);
+    const row = rows + <usize>load<u32>(list);
     for (let at = 0; at < bytes; at += 64) touched ^= load<u8>(row + <usize>at);
-    list += 2;
+    list += 4;
   }
   return touched;
 }
@@ -91,24 +91,22 @@ function copyTile(rows: usize, stride: usize, tile: usize, height: i32): void {
 }
 
 /** acc (64) f32 += scale · (Σ of the listed rows − 8 per row). */
-// @ts-ignore: decorator
-@inline
 function addGroup64(list: usize, length: i32, rows: usize, scale: usize, acc: usize): void {
   const nibble = i8x16.splat(15);
   const zero = i16x8.splat(0);
   let w0 = zero, w1 = zero, w2 = zero, w3 = zero, w4 = zero, w5 = zero, w6 = zero, w7 = zero;
-  const end = list + ((<usize>length) << 1);
+  const end = list + ((<usize>length) << 2);
   while (list < end) {
-    const stop = min(end, list + ((<usize>BYTE_ROWS) << 1));
+    const stop = min(end, list + ((<usize>BYTE_ROWS) << 2));
     let b0 = zero, b1 = zero, b2 = zero, b3 = zero;
     while (list < stop) {
-      const row = rows + <usize>load<u16>(list);
+      const row = rows + <usize>load<u32>(list);
       const x = v128.load(row), y = v128.load(row, 16);
       b0 = i8x16.add(b0, v128.and(x, nibble));
       b1 = i8x16.add(b1, i8x16.shr_u(x, 4));
       b2 = i8x16.add(b2, v128.and(y, nibble));
       b3 = i8x16.add(b3, i8x16.shr_u(y, 4));
-      list += 2;
+      list += 4;
     }
     w0 = i16x8.add(w0, i16x8.extend_low_i8x16_u(b0)); w1 = i16x8.add(w1, i16x8.extend_high_i8x16_u(b0));
     w2 = i16x8.add(w2, i16x8.extend_low_i8x16_u(b1)); w3 = i16x8.add(w3, i16x8.extend_high_i8x16_u(b1));

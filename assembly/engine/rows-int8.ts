@@ -76,12 +76,12 @@ function addDirect(
 
 /** One load of every cache line of the listed rows. */
 function fetchRows(list: usize, length: i32, rows: usize, width: i32): u32 {
-  const end = list + ((<usize>length) << 1);
+  const end = list + ((<usize>length) << 2);
   let touched: u32 = 0;
   while (list < end) {
-    const row = rows + <usize>load<u16>(list);
+    const row = rows + <usize>load<u32>(list);
     for (let c = 0; c < width; c += 64) touched ^= load<u8>(row + <usize>c);
-    list += 2;
+    list += 4;
   }
   return touched;
 }
@@ -122,8 +122,6 @@ function copyTile(rows: usize, stride: usize, tile: usize, height: i32): void {
 }
 
 /** acc (64) i32 := or += the listed rows. */
-// @ts-ignore: decorator
-@inline
 function addRows64(list: usize, length: i32, rows: usize, acc: usize, isFirst: bool): void {
   if (length == 0) {
     if (isFirst) clear64(acc);
@@ -131,9 +129,9 @@ function addRows64(list: usize, length: i32, rows: usize, acc: usize, isFirst: b
   }
   let raw0 = i16x8.splat(0), raw1 = raw0, raw2 = raw0, raw3 = raw0;
   let odd0 = raw0, odd1 = raw0, odd2 = raw0, odd3 = raw0;
-  const end = list + ((<usize>length) << 1);
+  const end = list + ((<usize>length) << 2);
   while (list < end) {
-    const row = rows + <usize>load<u16>(list);
+    const row = rows + <usize>load<u32>(list);
     const v0 = v128.load(row);
     raw0 = i16x8.add(raw0, v0);
     odd0 = i16x8.add(odd0, i16x8.shr_s(v0, 8));
@@ -146,7 +144,7 @@ function addRows64(list: usize, length: i32, rows: usize, acc: usize, isFirst: b
     const v3 = v128.load(row, 48);
     raw3 = i16x8.add(raw3, v3);
     odd3 = i16x8.add(odd3, i16x8.shr_s(v3, 8));
-    list += 2;
+    list += 4;
   }
   const offset = i16x8.splat(<i16>(length << 7));
   flush(raw0, odd0, offset, acc, isFirst);
