@@ -55,6 +55,8 @@ export interface EvalView {
     readonly sites: readonly Site[];
     readonly ops: { readonly acs: number; readonly macs: number; readonly popcounts: number };
     readonly energy: { readonly pjPerToken: number; readonly ratioBlocks: number; readonly ratioWithHead: number };
+    /** What the engine read and charged; null where another backend computed. */
+    readonly work: { readonly tokens: number; readonly membraneUpdates: number; readonly weightBytes: number; readonly headBytes: number; readonly cacheBytes: number } | null;
   };
   readonly teacher: LossAndPerplexity | null;
   readonly unigram: Loss;
@@ -137,9 +139,16 @@ function renderWork(student: NonNullable<EvalView['student']>): string {
   const work = facts([
     ['firing rate', formatPercent(student.firingRate)],
     ['operations', `${formatNumber(ops.acs)} accumulates, ${formatNumber(ops.macs)} multiply-accumulates, ${formatNumber(ops.popcounts)} population counts`],
+    ...(student.work === null ? [] : [['per token', renderTraffic(student.work)] as const]),
     ['energy', `${formatNumber(energy.pjPerToken)} pJ/token: ${formatPercent(energy.ratioBlocks)} of the dense model (blocks), ${formatPercent(energy.ratioWithHead)} with the head`],
   ]);
   return `${work}\n\n${renderSites(student.sites)}`;
+}
+
+/** What a token cost on the engine. */
+function renderTraffic({ tokens, membraneUpdates, weightBytes, headBytes, cacheBytes }: NonNullable<NonNullable<EvalView['student']>['work']>): string {
+  const read = [[weightBytes, 'block weights'], [headBytes, 'head'], [cacheBytes, 'keys and values']] as const;
+  return `${formatNumber(Math.round(membraneUpdates / tokens))} membrane updates; read ${read.map(([bytes, what]) => `${formatBytes(Math.round(bytes / tokens))} of ${what}`).join(', ')}`;
 }
 
 /** Layers down, sites across. */

@@ -91,6 +91,17 @@ export interface DecodingSession {
 /** How weights are kept: as they are, as 8-bit integers with a scale per output, or as 4-bit integers with a scale per group of inputs. */
 export type WeightPrecision = 'float32' | 'int8' | 'int4';
 
+/** What the engine really did since a model was opened: counted events, nothing estimated. */
+export interface WorkDone {
+  /** Tokens that passed the blocks. */ readonly tokens: number;
+  /** Weight rows' elements added because a neuron fired, padding columns included. */ readonly additions: number;
+  /** Query·key pairs compared by AND and population count. */ readonly popcounts: number;
+  /** Membranes charged: neurons × time steps, attention pairs included. */ readonly membraneUpdates: number;
+  /** Bytes of block weights read: rows that fired in at least one vector of a pass, once per pass. */ readonly weightBytes: number;
+  /** Bytes of keys compared and values added. */ readonly cacheBytes: number;
+  /** Bytes of head weights read. */ readonly headBytes: number;
+}
+
 /** What `eval` and `generate` need of a model, whichever code runs it. */
 export interface LanguageModel {
   readonly kind: 'student' | 'teacher';
@@ -99,6 +110,7 @@ export interface LanguageModel {
   /** Name of what computes, e.g. `wasm` or `engine`; reported with every result. */ readonly backend: string;
   readonly precision: WeightPrecision;
   /** Threads that share the work. */ readonly threads: number;
+  /** Null for a backend that does not count it. */ readonly work: WorkDone | null;
   /** Full forward of equally long sequences. @throws ShapeError on an id outside the vocabulary or a length over the context. */
   forward(sequences: readonly TokenIds[]): Promise<readonly SequenceLogits[]>;
   openSession(): DecodingSession;

@@ -34,6 +34,7 @@ describe('results for people', () => {
       tokens: 2048, unigram: { nll: 0 }, bigram: { nll: 0 }, teacher: { nll: 1, perplexity: Math.E },
       student: {
         nll: 2, perplexity: 7.389, firingRate: 0.1, ops: { acs: 1000, macs: 20, popcounts: 3 }, energy: { pjPerToken: 250.5, ratioBlocks: 0.0587, ratioWithHead: 0.219 },
+        work: { tokens: 10, membraneUpdates: 12_344, weightBytes: 20_000, headBytes: 1000, cacheBytes: 50 },
         sites: [{ layer: 0, site: 'query', firingRate: 0.05 }, { layer: 0, site: 'hidden', firingRate: 0.1 }, { layer: 1, site: 'query', firingRate: 0.25 }],
       },
     });

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 
 import { expect } from 'chai';
 import type { z } from 'zod';
@@ -88,6 +89,33 @@ describe('e2e: train a teacher, distil it, measure, write', function () {
     const alone = await run('eval of a teacher', ['eval', teacher, '--data', 'valid.txt']);
     const byRun = await run('eval of a student', ['eval', 'runs/student', '--data', 'valid.txt']);
     expect(byRun.teacher?.nll).to.equal(alone.teacher.nll);
+  });
+
+  it('eval on the engine is eval on the training graph: float32 to 0.1 % of the perplexity with equal counts, int8 to 1 %', async () => {
+    const graph = await run('eval of a student', ['eval', student, '--data', 'valid.txt', '--backend', 'wasm']);
+    const exact = await run('eval of a student', ['eval', student, '--data', 'valid.txt', '--precision', 'float32']);
+    const quick = await run('eval of a student', ['eval', student, '--data', 'valid.txt', '--precision', 'int8']);
+    expect(exact.student.perplexity / graph.student.perplexity).to.be.closeTo(1, 0.001);
+    expect(exact.student.firingRate / graph.student.firingRate).to.be.closeTo(1, 0.001);
+    expect(exact.student.ops.popcounts).to.equal(graph.student.ops.popcounts);
+    expect(quick.student.perplexity / graph.student.perplexity).to.be.closeTo(1, 0.01);
+    expect(graph.student).to.include({ backend: 'wasm', precision: 'float32', work: null });
+    expect(quick.student).to.include({ backend: 'engine', precision: 'int8' });
+  });
+
+  it('generate loads no TensorFlow for a student', async () => {
+    const log = path.join(folder, 'loaded.txt');
+    const preload = pathToFileURL(path.resolve(import.meta.dirname, '..', 'support', 'load-log.mjs')).href;
+    await expectCli(0, ['generate', student, '--prompt', 'Once', '--max-new-tokens', '2'], { folder, env: { NODE_OPTIONS: `--import ${preload}`, BISPIK_LOAD_LOG: log } });
+    const loaded = await readFile(log, 'utf8');
+    expect(loaded).to.contain('core/engine/').and.not.to.contain('@tensorflow');
+  });
+
+  it('generate ends where the context is full, or slides on when it may', async () => {
+    const args = ['generate', student, '--prompt', 'Once upon a time', '--max-new-tokens', '80', '--seed', '3', '--temperature', '1'];
+    expect(await run('generate', args)).to.include({ finishReason: 'context' });
+    const slid = await run('generate', [...args, '--slide']);
+    expect(slid).to.include({ finishReason: 'length', tokens: 80 });
   });
 
   it('generate gives the same text for the same seed, on stdout alone', async () => {

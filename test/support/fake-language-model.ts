@@ -62,7 +62,7 @@ export function fakeLanguageModel(options: FakeModelOptions): FakeLanguageModel 
   }
 
   return {
-    kind, shape, timeSteps: kind === 'student' ? 2 : 1, backend: 'fake', precision: 'float32', threads: 1, batches, openSessions: () => open,
+    kind, shape, timeSteps: kind === 'student' ? 2 : 1, backend: 'fake', precision: 'float32', threads: 1, work: null, batches, openSessions: () => open,
     forward(sequences) {
       batches.push({ sequences: sequences.length, length: sequences[0]?.length ?? 0 });
       for (const ids of sequences) expect(ids.length, 'windows of one batch are equally long').to.equal(sequences[0]!.length);

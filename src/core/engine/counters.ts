@@ -1,4 +1,4 @@
-import type { OpCounts, SiteCounts, SpikeSite } from '../types.js';
+import type { OpCounts, SiteCounts, SpikeSite, WorkDone } from '../types.js';
 import { SPIKE_SITES } from '../types.js';
 import type { EngineShape } from './layout.js';
 
@@ -30,18 +30,7 @@ export function rowCounterOffset(layers: number): number {
   return 8 * layers * PER_LAYER;
 }
 
-/** What the engine really did since it was opened: nothing here is estimated. */
-export interface EngineWork {
-  /** Tokens that passed the blocks. */ readonly tokens: number;
-  /** Weight rows' elements added because a neuron fired, padding columns included. */ readonly additions: number;
-  /** Query·key pairs compared by AND and population count. */ readonly popcounts: number;
-  /** Membranes charged: neurons × time steps, attention pairs included. */ readonly membraneUpdates: number;
-  /** Bytes of block weights read: rows that fired in at least one vector of a pass, once per pass. */ readonly weightBytes: number;
-  /** Bytes of keys compared and values added. */ readonly cacheBytes: number;
-  /** Bytes of head weights read. */ readonly headBytes: number;
-}
-
-export const NO_WORK: EngineWork = { tokens: 0, additions: 0, popcounts: 0, membraneUpdates: 0, weightBytes: 0, cacheBytes: 0, headBytes: 0 };
+export const NO_WORK: WorkDone = { tokens: 0, additions: 0, popcounts: 0, membraneUpdates: 0, weightBytes: 0, cacheBytes: 0, headBytes: 0 };
 
 /** Tokens of a pass and where they stand, and how many of them went through the head. */
 export interface PassedTokens {
@@ -97,7 +86,7 @@ export function passCounts(counters: Float64Array, passed: PassedTokens, model: 
 }
 
 /** `work` plus that of one pass. */
-export function addWork(work: EngineWork, pass: { counters: Float64Array; counts: OpCounts; headBytes: number; shape: EngineShape }): EngineWork {
+export function addWork(work: WorkDone, pass: { counters: Float64Array; counts: OpCounts; headBytes: number; shape: EngineShape }): WorkDone {
   const { counters, counts, shape } = pass;
   const attentionSpikes = counts.sites.reduce((sum, { site, spikes }) => sum + (site === 'attention' ? spikes : 0), 0);
   return {

@@ -1,8 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-import type { DecodingSession, LanguageModel, SequenceLogits } from '../types.js';
+import type { DecodingSession, LanguageModel, SequenceLogits, WorkDone } from '../types.js';
 import { createBuffers } from './buffers.js';
-import type { EngineWork } from './counters.js';
 import { counterCount } from './counters.js';
 import type { EngineKernels } from './kernels.js';
 import type { EngineMemory } from './memory.js';
@@ -16,7 +15,8 @@ import type { PackedWeights } from './weights.js';
 /** A student on the engine. */
 export interface EngineModel extends LanguageModel {
   readonly kind: 'student';
-  /** What was really done since the engine was opened. */ readonly work: EngineWork;
+  readonly work: WorkDone;
+  /** Bytes of memory in use: packed weights, buffers, and the pages of all sessions there were at one time. */ readonly memoryBytes: number;
 }
 
 /** Buffers and kernels around packed weights. */
@@ -38,6 +38,7 @@ export function createEngine(parts: EngineParts): EngineModel {
     precision: weights.precision,
     threads: crew.threads,
     get work() { return runner.work; },
+    get memoryBytes() { return parts.memory.usedBytes; },
     forward: async (sequences) => {
       const results: SequenceLogits[] = [];
       for (const ids of sequences) {

@@ -1,9 +1,8 @@
 import { ShapeError } from '../errors.js';
-import type { OpCounts, SequenceLogits, SpikeSite, StepLogits, TokenIds } from '../types.js';
+import type { OpCounts, SequenceLogits, SpikeSite, StepLogits, TokenIds, WorkDone } from '../types.js';
 import { SPIKE_SITES } from '../types.js';
 import type { EngineBuffers } from './buffers.js';
 import { HEAD_TOKENS } from './buffers.js';
-import type { EngineWork } from './counters.js';
 import { addWork, counterCount, NO_WORK, passCounts } from './counters.js';
 import type { Crew } from './crew.js';
 import { pageBytes } from './layout.js';
@@ -27,7 +26,7 @@ export interface EngineParts {
 /** Runs sequences through the engine, pass by pass; holds everything that changes between calls. */
 export interface Runner {
   readonly pool: PagePool;
-  readonly work: EngineWork;
+  readonly work: WorkDone;
   /** Logits (L, V) of a whole sequence. @throws ShapeError on tokens the model cannot take. */
   forward(ids: TokenIds): SequenceLogits;
   /** Appends tokens; the logits lie in memory that the next call uses again. @throws ShapeError on tokens the model cannot take. */
@@ -39,7 +38,7 @@ interface Passes extends EngineParts {
   readonly pool: PagePool;
   readonly sites: readonly SpikeSite[];
   readonly counters: Float64Array;
-  work: EngineWork;
+  work: WorkDone;
 }
 
 /** Tokens of one pass, at most `maxTokens`, and whose logits are wanted. */

@@ -8,7 +8,7 @@ import type { StudentEnergy } from '../energy/energy.js';
 import { meanFiringRate, siteFiringRates, totalAccumulates } from '../energy/firing-rate.js';
 import type { SiteRate } from '../energy/firing-rate.js';
 import { ShapeError, UsageError } from '../errors.js';
-import type { LanguageModel, RunContext, TokenIds, WeightPrecision } from '../types.js';
+import type { LanguageModel, RunContext, TokenIds, WeightPrecision, WorkDone } from '../types.js';
 import { adaptiveNgramLosses } from './adaptive-ngram.js';
 import { measurePerplexity } from './perplexity.js';
 import type { PerplexityReport } from './perplexity.js';
@@ -45,6 +45,7 @@ export interface StudentReport {
   readonly timeSteps: number;
   readonly backend: string;
   readonly precision: WeightPrecision;
+  /** What the engine did for it; null on a tensor backend. */ readonly work: WorkDone | null;
 }
 
 /** Result of `eval`; the names are promised to scripts. */
@@ -133,7 +134,7 @@ function studentReport(models: { readonly student: LanguageModel; readonly teach
     firingRate: meanFiringRate(counts), sites: siteFiringRates(counts),
     ops: { acs: totalAccumulates(counts), macs: counts.macs, popcounts: counts.popcounts },
     energy: { ...energy, baseline: teacher === null ? 'dense twin' : 'teacher' },
-    timeSteps: student.timeSteps, backend: student.backend, precision: student.precision,
+    timeSteps: student.timeSteps, backend: student.backend, precision: student.precision, work: student.work,
   };
 }
 

@@ -2,7 +2,7 @@ import type { Generation, GenerationEvent } from '../generate/generate.js';
 import { generate } from '../generate/generate.js';
 import { UsageError } from '../errors.js';
 import { loadTokenizer } from '../tokenizer/load.js';
-import type { RunContext, WeightPrecision } from '../types.js';
+import type { RunContext, WeightPrecision, WorkDone } from '../types.js';
 import type { RunWith } from './open-model.js';
 import { checkRunWith, findModel, openModel } from './open-model.js';
 import { hasTokenizer } from './tokenizer-files.js';
@@ -28,6 +28,7 @@ export interface GenerateTextReport extends Generation {
   readonly backend: string;
   readonly precision: WeightPrecision;
   readonly threads: number;
+  /** What the engine did for all samples; null on a tensor backend. */ readonly work: WorkDone | null;
   readonly samples: readonly Generation[];
 }
 
@@ -52,5 +53,5 @@ export async function generateText(options: GenerateTextOptions, ctx: RunContext
   }
   const [first] = samples;
   if (first === undefined) throw new UsageError(`--samples ${options.samples} asks for no text`);
-  return { ...first, backend: model.backend, precision: model.precision, threads: model.threads, samples };
+  return { ...first, backend: model.backend, precision: model.precision, threads: model.threads, work: model.work, samples };
 }

@@ -18,6 +18,7 @@ export function studentLanguageModel(student: Student): LanguageModel {
     backend: tf.getBackend(),
     precision: 'float32',
     threads: 1,
+    work: null,
     forward: (sequences) => forward(student, sequences),
     openSession: () => openSession(student, { length: 0, spikes: [] }),
     dispose: () => tf.dispose([...student.parameters.values()]),

@@ -14,6 +14,7 @@ export function teacherLanguageModel(teacher: Teacher): LanguageModel {
     backend: tf.getBackend(),
     precision: 'float32',
     threads: 1,
+    work: null,
     forward: (sequences) => forward(teacher, sequences),
     openSession: () => openSession(teacher, []),
     dispose: () => tf.dispose([...teacher.parameters.values()]),
