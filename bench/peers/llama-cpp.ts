@@ -26,11 +26,11 @@ const NONE = 'llama.cpp not found (name its llama-bench in --llama-bench or LLAM
 
 /** Program and leading arguments that understand `llama-bench`'s options; a string says why there is none. */
 export function findLlama(paths: LlamaPaths): readonly string[] | string {
-  const bench = paths.bench ?? process.env['LLAMA_BENCH'];
-  if (bench !== undefined) return [bench];
-  const library = paths.library ?? process.env['LLAMA_LIBRARY'];
-  if (library === undefined) return NONE;
-  return [process.env['PYTHON'] ?? 'python3', SCRIPT, library];
+  const isNamed = paths.bench !== null || paths.library !== null;
+  const bench = isNamed ? paths.bench : (process.env['LLAMA_BENCH'] ?? null);
+  if (bench !== null) return [bench];
+  const library = isNamed ? paths.library : (process.env['LLAMA_LIBRARY'] ?? null);
+  return library === null ? NONE : [process.env['PYTHON'] ?? 'python3', SCRIPT, library];
 }
 
 /** Runs llama.cpp once over a GGUF file. @throws Error when the program fails or prints something else. */
