@@ -18,24 +18,29 @@ export function quantise(x: usize, width: i32, limit: f32, out: usize): f32 {
 }
 
 /**
- * logits (tokens, vocabSize), rows from…to−1 of the vocabulary := (x · row) · xScale · scale. Rows are read one after the other, as
- * they lie: the fastest way through memory, which is what a single token waits for.
+ * logits (tokens, vocabSize), rows from…to−1 of the vocabulary := (x · row) · xScale · scale. For one token rows are read one after
+ * the other, as they lie: the fastest way through memory, which is what it waits for. Two tokens share the widened weights.
  */
 export function headInt8(
   x: usize, xScales: usize, tokens: i32, weights: usize, scales: usize, from: i32, to: i32, logits: usize, width: i32, vocabSize: i32,
 ): void {
   const step = <usize>width;
+  const rowLogits = (<usize>vocabSize) << 2;
   let row = from;
   for (; row + 4 <= to; row += 4) {
     const at = weights + <usize>row * step;
     const scale = v128.load(scales + ((<usize>row) << 2));
-    for (let n = 0; n < tokens; n++) {
-      const input = x + ((<usize>(n * width)) << 1);
-      const sums = joinSums(
-        dotRow(input, at, step), dotRow(input, at + step, step), dotRow(input, at + 2 * step, step), dotRow(input, at + 3 * step, step),
-      );
-      const scaled = f32x4.mul(f32x4.splat(load<f32>(xScales + ((<usize>n) << 2))), scale);
-      v128.store(logits + ((<usize>n * vocabSize + row) << 2), f32x4.mul(f32x4.convert_i32x4_s(sums), scaled));
+    let into = logits + ((<usize>row) << 2);
+    let input = x;
+    let n = 0;
+    for (; n + 2 <= tokens; n += 2) {
+      dotFourRowsTwoTokens(input, at, step, scale, xScales + ((<usize>n) << 2), into, rowLogits);
+      input += step << 2;
+      into += rowLogits << 1;
+    }
+    if (n < tokens) {
+      const sums = joinSums(dotRow(input, at, step), dotRow(input, at + step, step), dotRow(input, at + 2 * step, step), dotRow(input, at + 3 * step, step));
+      storeScaled(sums, scale, load<f32>(xScales + ((<usize>n) << 2)), into);
     }
   }
   for (; row < to; row++) {
@@ -43,9 +48,34 @@ export function headInt8(
       const sums = dotRow(x + ((<usize>(n * width)) << 1), weights + <usize>row * step, step);
       const sum = i32x4.extract_lane(joinSums(sums, sums, sums, sums), 0);
       const scaled = load<f32>(xScales + ((<usize>n) << 2)) * load<f32>(scales + ((<usize>row) << 2));
-      store<f32>(logits + ((<usize>n * vocabSize + row) << 2), <f32>sum * scaled);
+      store<f32>(logits + <usize>n * rowLogits + ((<usize>row) << 2), <f32>sum * scaled);
     }
   }
+}
+
+// @ts-ignore: decorator
+@inline
+function storeScaled(sums: v128, scale: v128, xScale: f32, into: usize): void {
+  v128.store(into, f32x4.mul(f32x4.convert_i32x4_s(sums), f32x4.mul(f32x4.splat(xScale), scale)));
+}
+
+function dotFourRowsTwoTokens(x: usize, w: usize, width: usize, scale: v128, xScales: usize, into: usize, rowLogits: usize): void {
+  const w1 = w + width, w2 = w1 + width, w3 = w2 + width;
+  const y = x + (width << 1);
+  let a0 = i32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+  for (let c: usize = 0; c < width; c += 8) {
+    const p = v128.load(x + (c << 1)), q = v128.load(y + (c << 1));
+    let v = v128.load8x8_s(w + c);
+    a0 = i32x4.add(a0, i32x4.dot_i16x8_s(v, p)); b0 = i32x4.add(b0, i32x4.dot_i16x8_s(v, q));
+    v = v128.load8x8_s(w1 + c);
+    a1 = i32x4.add(a1, i32x4.dot_i16x8_s(v, p)); b1 = i32x4.add(b1, i32x4.dot_i16x8_s(v, q));
+    v = v128.load8x8_s(w2 + c);
+    a2 = i32x4.add(a2, i32x4.dot_i16x8_s(v, p)); b2 = i32x4.add(b2, i32x4.dot_i16x8_s(v, q));
+    v = v128.load8x8_s(w3 + c);
+    a3 = i32x4.add(a3, i32x4.dot_i16x8_s(v, p)); b3 = i32x4.add(b3, i32x4.dot_i16x8_s(v, q));
+  }
+  storeScaled(joinSums(a0, a1, a2, a3), scale, load<f32>(xScales), into);
+  storeScaled(joinSums(b0, b1, b2, b3), scale, load<f32>(xScales, 4), into + rowLogits);
 }
 
 /** Σ x·w of one row as four partial sums; `width` is a multiple of 64. */
