@@ -23,8 +23,8 @@ const shared = ['--enable', 'threads', '--sharedMemory', '--initialMemory', '1',
 
 /** All but the fused one give the same bits everywhere; what that gives depends on the processor, so the program tries it before use. */
 const binaries = [
-  { name: 'training.wasm', entry: 'assembly/index.ts', options },
-  { name: 'training-fused.wasm', entry: 'assembly/index.ts', options: [...options, '--enable', 'relaxed-simd'] },
+  { name: 'training.wasm', entry: 'assembly/training/index.ts', options },
+  { name: 'training-fused.wasm', entry: 'assembly/training/index.ts', options: [...options, '--enable', 'relaxed-simd'] },
   { name: 'engine.wasm', entry: 'assembly/engine/index.ts', options },
   { name: 'engine-threads.wasm', entry: 'assembly/engine/index-threads.ts', options: [...options, ...shared] },
 ];

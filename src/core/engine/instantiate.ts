@@ -10,7 +10,7 @@ import { wasmApi } from './webassembly.js';
 const BINARY_FOLDERS = [new URL('../../../kernels/', import.meta.url), new URL('../../../dist/kernels/', import.meta.url)];
 const REBUILD = 'npm run build:kernels';
 
-/** Lets the threads of a group wait for each other; two i32 at `at`, see assembly/engine/barrier.ts. */
+/** Lets the threads of a group wait for each other; three i32 at `at`, see assembly/engine/barrier.ts. */
 export type Barrier = (at: number, threads: number, spins: number) => void;
 
 /** What the binary for shared memory offers beside the kernels. */
