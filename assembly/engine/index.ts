@@ -1,5 +1,6 @@
 /** Kernels of the inference engine; src/core/engine/kernels.ts says what each computes. */
-export { addRowsInt8, addRowsScratchBytes } from './rows-int8';
+export { addRowsScratchBytes } from './lists';
+export { addRowsInt8 } from './rows-int8';
 export { addRowsFloat } from './rows-float';
 export { addRowsInt4 } from './rows-int4';
 export { fireInt, fireFloat } from './neurons';

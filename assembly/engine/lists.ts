@@ -1,5 +1,15 @@
 /** Lists of the inputs that fired: what the row kernels walk. */
 
+/** With more vectors than this the rows in use are copied together, 64 columns at a time, so that they stay in the caches. */
+export const MAX_DIRECT: i32 = 8;
+/** Room for the largest tile: 64 columns of 256 float32 rows. */
+export const TILE_BYTES: usize = 64 * 256 * 4;
+
+/** Tile, lists and their lengths for all vectors and their union, the union: enough for every precision (int4 has twice the chunks, of half the size). */
+export function addRowsScratchBytes(words: i32, vectors: i32): usize {
+  return TILE_BYTES + <usize>(vectors + 1) * chunksOf(words, 4) * (listBytes(4) + 8) + ((<usize>words) << 3);
+}
+
 /** Sizes of one call's lists; `stride` is what an index is multiplied by, so that an entry is a byte offset inside its chunk. */
 // @ts-ignore: decorator
 @inline
@@ -71,6 +81,18 @@ export function unite(bits: usize, words: i32, vectors: i32, union: usize): i32 
     rows += <i32>popcnt(all);
   }
   return rows;
+}
+
+/** One load in every 64 bytes of the listed rows, so that the cache misses of a chunk overlap; the result is to be stored somewhere. */
+export function fetchRows(list: usize, length: i32, rows: usize, bytes: i32): u32 {
+  const end = list + ((<usize>length) << 2);
+  let touched: u32 = 0;
+  while (list < end) {
+    const row = rows + <usize>load<u32>(list);
+    for (let at = 0; at < bytes; at += 64) touched ^= load<u8>(row + <usize>at);
+    list += 4;
+  }
+  return touched;
 }
 
 /** Adds to two float64 counters: additions done, and bytes of weights read. */

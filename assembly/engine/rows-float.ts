@@ -1,10 +1,10 @@
-import { chunksOf, count, listBytes, listVectors, unite } from './lists';
+import { chunksOf, count, fetchRows, listBytes, listVectors, MAX_DIRECT, TILE_BYTES, unite } from './lists';
 
-/** Spike-driven products with float32 weights (outputs/64, inputs, 64): each sum starts from the bias and adds the fired rows, ascending. */
+/** Spike-driven products with float32 weights (inputs, outputs): each sum starts from the bias and adds the fired rows, ascending. */
 
-/** 256 rows of 256 bytes: offsets fit 16 bits, the rows of 64 columns stay in the second-level cache over all vectors. */
+/** Words of a chunk of inputs: 256 rows. */
 const CHUNK_WORDS: i32 = 4;
-const CHUNK_BYTES: usize = 256 * 256;
+const CHUNK_ROWS: i32 = 256;
 
 /** acc (vectors, outputs) f32, columns from…to−1 := bias + the weight rows whose input fired. */
 export function addRowsFloat(
@@ -12,26 +12,85 @@ export function addRowsFloat(
   acc: usize, scratch: usize, counts: usize,
 ): void {
   const chunks = chunksOf(words, CHUNK_WORDS);
-  const lists = scratch;
-  const union = lists + <usize>vectors * chunks * listBytes(CHUNK_WORDS);
+  const isDirect = vectors <= MAX_DIRECT;
+  const tile = scratch;
+  const lists = tile + TILE_BYTES;
+  const union = lists + <usize>(vectors + 1) * chunks * listBytes(CHUNK_WORDS);
   const lengths = union + ((<usize>words) << 3);
-  const fired = listVectors(bits, words, vectors, CHUNK_WORDS, 256, lists, lengths);
+  const stride = isDirect ? outputs << 2 : 256;
+  const fired = listVectors(bits, words, vectors, CHUNK_WORDS, stride, lists, lengths);
   const rows = unite(bits, words, vectors, union);
   count(counts, <f64>fired * <f64>(to - from), 4 * <f64>rows * <f64>(to - from));
-  for (let column = from; column < to; column += 64) {
-    let block = weights + (<usize>column * (words << 6) << 2);
-    for (let chunk = 0; chunk < chunks; chunk++) {
-      for (let v = 0; v < vectors; v++) {
-        const slot = <usize>(v * chunks + chunk);
-        const into = acc + ((<usize>(v * outputs + column)) << 2);
-        const start = chunk == 0 ? bias + ((<usize>column) << 2) : into;
-        const list = lists + slot * listBytes(CHUNK_WORDS);
-        const length = load<i32>(lengths + (slot << 2));
-        addRows32(list, length, block, start, into);
-        addRows32(list, length, block + 128, start + 128, into + 128);
-      }
-      block += CHUNK_BYTES;
+  if (isDirect) {
+    const unionLists = lists + <usize>vectors * chunks * listBytes(CHUNK_WORDS);
+    const unionLengths = lengths + ((<usize>vectors * chunks) << 2);
+    listVectors(union, words, 1, CHUNK_WORDS, stride, unionLists, unionLengths);
+    addDirect(lists, lengths, chunks, vectors, unionLists, unionLengths, weights, bias, outputs, from, to, acc, tile);
+  } else {
+    addTiled(lists, lengths, chunks, vectors, weights, words << 6, bias, outputs, from, to, acc, tile);
+  }
+}
+
+/** Chunk by chunk; its rows are fetched once before they are added, so that their cache misses overlap. */
+function addDirect(
+  lists: usize, lengths: usize, chunks: i32, vectors: i32, unionLists: usize, unionLengths: usize,
+  weights: usize, bias: usize, outputs: i32, from: i32, to: i32, acc: usize, sink: usize,
+): void {
+  const rowBytes = outputs << 2;
+  let rows = weights + ((<usize>from) << 2);
+  let touched: u32 = 0;
+  for (let chunk = 0; chunk < chunks; chunk++) {
+    touched ^= fetchRows(unionLists + <usize>chunk * listBytes(CHUNK_WORDS), load<i32>(unionLengths + ((<usize>chunk) << 2)), rows, (to - from) << 2);
+    for (let column = from; column < to; column += 64) {
+      addVectors(lists, lengths, chunks, chunk, vectors, rows + ((<usize>(column - from)) << 2), bias, outputs, column, acc);
     }
+    rows += <usize>(CHUNK_ROWS * rowBytes);
+  }
+  store<u32>(sink, touched);
+}
+
+/** Sixty-four columns at a time for all vectors. */
+function addTiled(
+  lists: usize, lengths: usize, chunks: i32, vectors: i32, weights: usize, inputs: i32, bias: usize, outputs: i32,
+  from: i32, to: i32, acc: usize, tile: usize,
+): void {
+  const rowBytes = outputs << 2;
+  for (let column = from; column < to; column += 64) {
+    let rows = weights + ((<usize>column) << 2);
+    for (let chunk = 0; chunk < chunks; chunk++) {
+      copyTile(rows, rowBytes, tile, min(CHUNK_ROWS, inputs - chunk * CHUNK_ROWS));
+      addVectors(lists, lengths, chunks, chunk, vectors, tile, bias, outputs, column, acc);
+      rows += <usize>(CHUNK_ROWS * rowBytes);
+    }
+  }
+}
+
+function copyTile(rows: usize, stride: usize, tile: usize, height: i32): void {
+  const end = tile + ((<usize>height) << 8);
+  while (tile < end) {
+    for (let at: usize = 0; at < 256; at += 64) {
+      v128.store(tile + at, v128.load(rows + at));
+      v128.store(tile + at, v128.load(rows + at, 16), 16);
+      v128.store(tile + at, v128.load(rows + at, 32), 32);
+      v128.store(tile + at, v128.load(rows + at, 48), 48);
+    }
+    rows += stride;
+    tile += 256;
+  }
+}
+
+/** Adds one chunk's rows to 64 columns of every vector; the first chunk starts from the bias. */
+function addVectors(
+  lists: usize, lengths: usize, chunks: i32, chunk: i32, vectors: i32, rows: usize, bias: usize, outputs: i32, column: i32, acc: usize,
+): void {
+  for (let v = 0; v < vectors; v++) {
+    const slot = <usize>(v * chunks + chunk);
+    const into = acc + ((<usize>(v * outputs + column)) << 2);
+    const start = chunk == 0 ? bias + ((<usize>column) << 2) : into;
+    const list = lists + slot * listBytes(CHUNK_WORDS);
+    const length = load<i32>(lengths + (slot << 2));
+    addRows32(list, length, rows, start, into);
+    addRows32(list, length, rows + 128, start + 128, into + 128);
   }
 }
 

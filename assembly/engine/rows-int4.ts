@@ -1,4 +1,4 @@
-import { chunksOf, count, listBytes, listVectors, unite } from './lists';
+import { chunksOf, count, fetchRows, listBytes, listVectors, MAX_DIRECT, TILE_BYTES, unite } from './lists';
 
 /**
  * Spike-driven products with int4 weights and one scale per output and group of 128 inputs. Nibbles are stored plus 8; up to
@@ -10,74 +10,84 @@ const CHUNK_WORDS: i32 = 2;
 const GROUP_ROWS: i32 = 128;
 /** 16 · 15 still fits a byte. */
 const BYTE_ROWS: i32 = 16;
-const MAX_DIRECT: i32 = 8;
-const TILE_BYTES: usize = 64 * 256;
 
 /** acc (vectors, outputs) f32, columns from…to−1 := bias + Σ over groups of scale · Σ q of the fired rows. */
 export function addRowsInt4(
-  bits: usize, words: i32, vectors: i32, weights: usize, scales: usize, bias: usize, blockWidth: i32, outputs: i32,
+  bits: usize, words: i32, vectors: i32, weights: usize, scales: usize, bias: usize, outputs: i32,
   from: i32, to: i32, acc: usize, scratch: usize, counts: usize,
 ): void {
   const chunks = chunksOf(words, CHUNK_WORDS);
   const isDirect = vectors <= MAX_DIRECT;
-  const rowBytes = blockWidth >> 1;
-  const lists = scratch + TILE_BYTES;
+  const tile = scratch;
+  const lists = tile + TILE_BYTES;
   const union = lists + <usize>(vectors + 1) * chunks * listBytes(CHUNK_WORDS);
   const lengths = union + ((<usize>words) << 3);
-  const stride = isDirect ? rowBytes : 32;
+  const stride = isDirect ? outputs >> 1 : 32;
   const fired = listVectors(bits, words, vectors, CHUNK_WORDS, stride, lists, lengths);
   const rows = unite(bits, words, vectors, union);
   count(counts, <f64>fired * <f64>(to - from), 0.5 * <f64>rows * <f64>(to - from));
   copyBias(bias, acc, outputs, from, to, vectors);
-  const unionLists = lists + <usize>vectors * chunks * listBytes(CHUNK_WORDS);
-  const unionLengths = lengths + ((<usize>vectors * chunks) << 2);
-  if (isDirect) listVectors(union, words, 1, CHUNK_WORDS, stride, unionLists, unionLengths);
-  let touched: u32 = 0;
-  for (let column = from; column < to;) {
-    const block = column / blockWidth;
-    // Tiles are 64 columns wide; without them a whole block's rows are fetched together.
-    const end = isDirect ? min(to, (block + 1) * blockWidth) : column + 64;
-    let start = weights + <usize>block * rowBytes * (words << 6) + ((<usize>(column - block * blockWidth)) >> 1);
-    for (let chunk = 0; chunk < chunks; chunk++) {
-      let from64 = start;
-      if (isDirect) {
-        touched ^= fetchRows(unionLists + <usize>chunk * listBytes(CHUNK_WORDS), load<i32>(unionLengths + ((<usize>chunk) << 2)), start, (end - column) >> 1);
-      } else {
-        copyTile(start, rowBytes, scratch, min(GROUP_ROWS, (words << 6) - chunk * GROUP_ROWS));
-        from64 = scratch;
-      }
-      for (let c = column; c < end; c += 64) {
-        const scale = scales + ((<usize>(chunk * outputs + c)) << 2);
-        for (let v = 0; v < vectors; v++) {
-          const slot = <usize>(v * chunks + chunk);
-          const length = load<i32>(lengths + (slot << 2));
-          if (length == 0) continue;
-          addGroup64(lists + slot * listBytes(CHUNK_WORDS), length, from64 + ((<usize>(c - column)) >> 1), scale, acc + ((<usize>(v * outputs + c)) << 2));
-        }
-      }
-      start += <usize>(GROUP_ROWS * rowBytes);
-    }
-    column = end;
+  if (isDirect) {
+    const unionLists = lists + <usize>vectors * chunks * listBytes(CHUNK_WORDS);
+    const unionLengths = lengths + ((<usize>vectors * chunks) << 2);
+    listVectors(union, words, 1, CHUNK_WORDS, stride, unionLists, unionLengths);
+    addDirect(lists, lengths, chunks, vectors, unionLists, unionLengths, weights, scales, outputs, from, to, acc, tile);
+  } else {
+    addTiled(lists, lengths, chunks, vectors, weights, words << 6, scales, outputs, from, to, acc, tile);
   }
-  store<u32>(scratch, touched);
+}
+
+/** Group by group; its rows are fetched once before they are added, so that their cache misses overlap. */
+function addDirect(
+  lists: usize, lengths: usize, chunks: i32, vectors: i32, unionLists: usize, unionLengths: usize,
+  weights: usize, scales: usize, outputs: i32, from: i32, to: i32, acc: usize, sink: usize,
+): void {
+  const rowBytes = outputs >> 1;
+  let rows = weights + ((<usize>from) >> 1);
+  let touched: u32 = 0;
+  for (let chunk = 0; chunk < chunks; chunk++) {
+    touched ^= fetchRows(unionLists + <usize>chunk * listBytes(CHUNK_WORDS), load<i32>(unionLengths + ((<usize>chunk) << 2)), rows, (to - from) >> 1);
+    for (let column = from; column < to; column += 64) {
+      addVectors(lists, lengths, chunks, chunk, vectors, rows + ((<usize>(column - from)) >> 1), scales, outputs, column, acc);
+    }
+    rows += <usize>(GROUP_ROWS * rowBytes);
+  }
+  store<u32>(sink, touched);
+}
+
+/** Sixty-four columns at a time for all vectors. */
+function addTiled(
+  lists: usize, lengths: usize, chunks: i32, vectors: i32, weights: usize, inputs: i32, scales: usize, outputs: i32,
+  from: i32, to: i32, acc: usize, tile: usize,
+): void {
+  const rowBytes = outputs >> 1;
+  for (let column = from; column < to; column += 64) {
+    let rows = weights + ((<usize>column) >> 1);
+    for (let chunk = 0; chunk < chunks; chunk++) {
+      copyTile(rows, rowBytes, tile, min(GROUP_ROWS, inputs - chunk * GROUP_ROWS));
+      addVectors(lists, lengths, chunks, chunk, vectors, tile, scales, outputs, column, acc);
+      rows += <usize>(GROUP_ROWS * rowBytes);
+    }
+  }
+}
+
+/** Adds one group's rows to 64 columns of every vector in which something fired. */
+function addVectors(
+  lists: usize, lengths: usize, chunks: i32, chunk: i32, vectors: i32, rows: usize, scales: usize, outputs: i32, column: i32, acc: usize,
+): void {
+  const scale = scales + ((<usize>(chunk * outputs + column)) << 2);
+  for (let v = 0; v < vectors; v++) {
+    const slot = <usize>(v * chunks + chunk);
+    const length = load<i32>(lengths + (slot << 2));
+    if (length == 0) continue;
+    addGroup64(lists + slot * listBytes(CHUNK_WORDS), length, rows, scale, acc + ((<usize>(v * outputs + column)) << 2));
+  }
 }
 
 function copyBias(bias: usize, acc: usize, outputs: i32, from: i32, to: i32, vectors: i32): void {
   for (let v = 0; v < vectors; v++) {
     for (let c = from; c < to; c += 4) v128.store(acc + ((<usize>(v * outputs + c)) << 2), v128.load(bias + ((<usize>c) << 2)));
   }
-}
-
-/** One load of every cache line of the listed rows. */
-function fetchRows(list: usize, length: i32, rows: usize, bytes: i32): u32 {
-  const end = list + ((<usize>length) << 2);
-  let touched: u32 = 0;
-  while (list < end) {
-    const row = rows + <usize>load<u32>(list);
-    for (let at = 0; at < bytes; at += 64) touched ^= load<u8>(row + <usize>at);
-    list += 4;
-  }
-  return touched;
 }
 
 function copyTile(rows: usize, stride: usize, tile: usize, height: i32): void {

@@ -1,4 +1,4 @@
-import { chunksOf, count, listBytes, listVectors, unite } from './lists';
+import { chunksOf, count, fetchRows, listBytes, listVectors, MAX_DIRECT, TILE_BYTES, unite } from './lists';
 
 /**
  * Spike-driven products with int8 weights: the rows of the inputs that fired are added, nothing else is read. Sums are exact.
@@ -11,18 +11,10 @@ import { chunksOf, count, listBytes, listVectors, unite } from './lists';
 /** Words of a chunk of inputs: 256 rows, the most that 16-bit sums hold. */
 const CHUNK_WORDS: i32 = 4;
 const CHUNK_ROWS: i32 = 256;
-/** With more vectors than this the 64 columns × 256 rows in use are copied together, so that they stay in the first-level cache. */
-const MAX_DIRECT: i32 = 8;
-const TILE_BYTES: usize = 64 * 256;
-
-/** Tile, lists and their lengths for all vectors and their union, the union: enough for every precision (int4 has twice the chunks, of half the size). */
-export function addRowsScratchBytes(words: i32, vectors: i32): usize {
-  return TILE_BYTES + <usize>(vectors + 1) * chunksOf(words, CHUNK_WORDS) * (listBytes(CHUNK_WORDS) + 8) + ((<usize>words) << 3);
-}
 
 /** acc (vectors, outputs) i32, columns from…to−1 := Σ of the weight rows whose input fired. */
 export function addRowsInt8(
-  bits: usize, words: i32, vectors: i32, weights: usize, blockWidth: i32, outputs: i32, from: i32, to: i32,
+  bits: usize, words: i32, vectors: i32, weights: usize, outputs: i32, from: i32, to: i32,
   acc: usize, scratch: usize, counts: usize,
 ): void {
   const chunks = chunksOf(words, CHUNK_WORDS);
@@ -31,7 +23,7 @@ export function addRowsInt8(
   const lists = tile + TILE_BYTES;
   const union = lists + <usize>(vectors + 1) * chunks * listBytes(CHUNK_WORDS);
   const lengths = union + ((<usize>words) << 3);
-  const stride = isDirect ? blockWidth : 64;
+  const stride = isDirect ? outputs : 64;
   const fired = listVectors(bits, words, vectors, CHUNK_WORDS, stride, lists, lengths);
   const rows = unite(bits, words, vectors, union);
   count(counts, <f64>fired * <f64>(to - from), <f64>rows * <f64>(to - from));
@@ -39,64 +31,44 @@ export function addRowsInt8(
     const unionLists = lists + <usize>vectors * chunks * listBytes(CHUNK_WORDS);
     const unionLengths = lengths + ((<usize>vectors * chunks) << 2);
     listVectors(union, words, 1, CHUNK_WORDS, stride, unionLists, unionLengths);
-    addDirect(lists, lengths, chunks, vectors, unionLists, unionLengths, weights, words << 6, blockWidth, outputs, from, to, acc, tile);
+    addDirect(lists, lengths, chunks, vectors, unionLists, unionLengths, weights, outputs, from, to, acc, tile);
   } else {
-    addTiled(lists, lengths, chunks, vectors, weights, words << 6, blockWidth, outputs, from, to, acc, tile);
+    addTiled(lists, lengths, chunks, vectors, weights, words << 6, outputs, from, to, acc, tile);
   }
 }
 
-/** Block by block; the rows of a chunk are fetched once before they are added, so that their cache misses overlap. */
+/** Chunk by chunk; its rows are fetched once before they are added, so that their cache misses overlap. */
 function addDirect(
   lists: usize, lengths: usize, chunks: i32, vectors: i32, unionLists: usize, unionLengths: usize,
-  weights: usize, inputs: i32, blockWidth: i32, outputs: i32, from: i32, to: i32, acc: usize, sink: usize,
+  weights: usize, outputs: i32, from: i32, to: i32, acc: usize, sink: usize,
 ): void {
-  const chunkBytes = <usize>(CHUNK_ROWS * blockWidth);
+  let rows = weights;
   let touched: u32 = 0;
-  for (let column = from; column < to;) {
-    const block = column / blockWidth;
-    const end = min(to, (block + 1) * blockWidth);
-    let rows = weights + <usize>block * blockWidth * inputs + <usize>(column - block * blockWidth);
-    for (let chunk = 0; chunk < chunks; chunk++) {
-      touched ^= fetchRows(unionLists + <usize>chunk * listBytes(CHUNK_WORDS), load<i32>(unionLengths + ((<usize>chunk) << 2)), rows, end - column);
-      for (let c = column; c < end; c += 64) {
-        for (let v = 0; v < vectors; v++) {
-          const slot = <usize>(v * chunks + chunk);
-          addRows64(
-            lists + slot * listBytes(CHUNK_WORDS), load<i32>(lengths + (slot << 2)), rows + <usize>(c - column),
-            acc + ((<usize>(v * outputs + c)) << 2), chunk == 0,
-          );
-        }
+  for (let chunk = 0; chunk < chunks; chunk++) {
+    touched ^= fetchRows(unionLists + <usize>chunk * listBytes(CHUNK_WORDS), load<i32>(unionLengths + ((<usize>chunk) << 2)), rows + <usize>from, to - from);
+    for (let column = from; column < to; column += 64) {
+      for (let v = 0; v < vectors; v++) {
+        const slot = <usize>(v * chunks + chunk);
+        addRows64(
+          lists + slot * listBytes(CHUNK_WORDS), load<i32>(lengths + (slot << 2)), rows + <usize>column,
+          acc + ((<usize>(v * outputs + column)) << 2), chunk == 0,
+        );
       }
-      rows += chunkBytes;
     }
-    column = end;
+    rows += <usize>(CHUNK_ROWS * outputs);
   }
   store<u32>(sink, touched);
 }
 
-/** One load of every cache line of the listed rows. */
-function fetchRows(list: usize, length: i32, rows: usize, width: i32): u32 {
-  const end = list + ((<usize>length) << 2);
-  let touched: u32 = 0;
-  while (list < end) {
-    const row = rows + <usize>load<u32>(list);
-    for (let c = 0; c < width; c += 64) touched ^= load<u8>(row + <usize>c);
-    list += 4;
-  }
-  return touched;
-}
-
 /** Sixty-four columns at a time for all vectors. */
 function addTiled(
-  lists: usize, lengths: usize, chunks: i32, vectors: i32, weights: usize, inputs: i32, blockWidth: i32, outputs: i32,
+  lists: usize, lengths: usize, chunks: i32, vectors: i32, weights: usize, inputs: i32, outputs: i32,
   from: i32, to: i32, acc: usize, tile: usize,
 ): void {
   for (let column = from; column < to; column += 64) {
-    const block = column / blockWidth;
-    let rows = weights + <usize>block * blockWidth * inputs + <usize>(column - block * blockWidth);
+    let rows = weights + <usize>column;
     for (let chunk = 0; chunk < chunks; chunk++) {
-      const height = min(CHUNK_ROWS, inputs - chunk * CHUNK_ROWS);
-      copyTile(rows, blockWidth, tile, height);
+      copyTile(rows, outputs, tile, min(CHUNK_ROWS, inputs - chunk * CHUNK_ROWS));
       for (let v = 0; v < vectors; v++) {
         const slot = <usize>(v * chunks + chunk);
         addRows64(
@@ -104,7 +76,7 @@ function addTiled(
           acc + ((<usize>(v * outputs + column)) << 2), chunk == 0,
         );
       }
-      rows += <usize>(CHUNK_ROWS * blockWidth);
+      rows += <usize>(CHUNK_ROWS * outputs);
     }
   }
 }

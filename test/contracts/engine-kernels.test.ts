@@ -10,52 +10,54 @@ import { findEdge } from '../support/neuron-edges.js';
 
 /** The engine's WebAssembly and the reference must leave the same bits everywhere outside scratch, on any shape. */
 
+const outputWidths = fc.constantFrom<number>(64, 128, 192, 320, 768);
 const layers = fc.record({
-  ...seeds, words: upTo(5), vectors: upTo(13), blockWidth: fc.constantFrom<number>(64, 128, 256), blocks: upTo(2), range: ends, rate: rates,
+  ...seeds, words: upTo(5), vectors: upTo(13), outputs: outputWidths, range: ends, rate: rates,
   style: fc.constantFrom<WeightStyle>('range', 'highest', 'lowest', 'signs'), values: valueStyles,
 });
 /** Every one of 1024 inputs fires on weights of ±127: partial sums of 16 bits overflow if nothing empties them. */
 const extremeLayers = fc.record({
-  ...seeds, words: fc.constant<number>(16), vectors: upTo(6), blockWidth: fc.constantFrom<number>(64, 128, 256), blocks: fc.constant<number>(1), range: ends,
+  ...seeds, words: fc.constant<number>(16), vectors: upTo(6), outputs: outputWidths, range: ends,
   rate: fc.constantFrom<number>(1, 0.99), style: fc.constantFrom<WeightStyle>('highest', 'lowest', 'signs'), values: valueStyles,
 });
 type Layer = typeof layers extends fc.Arbitrary<infer L> ? L : never;
 
 /** What the three packed layers share: places spikes, accumulators, scratch and counters. */
-function placeLayer(setting: CaseSetting, layer: Layer): { outputs: number; inputs: number; from: number; to: number; bits: number; acc: number; scratch: number; counts: number } {
-  const { words, vectors, blockWidth } = layer;
-  const outputs = blockWidth * layer.blocks;
+function placeLayer(setting: CaseSetting, layer: Layer): { inputs: number; from: number; to: number; bits: number; acc: number; scratch: number; counts: number } {
+  const { words, vectors, outputs } = layer;
   const [from, to] = columnsOf(layer.range, outputs);
   return {
-    outputs, from, to, inputs: 64 * words,
+    from, to, inputs: 64 * words,
     bits: placeBits(setting, words * vectors, layer),
-    scratch: setting.scratch((kernels) => kernels.addRowsScratchBytes(words, vectors, blockWidth)),
+    scratch: setting.scratch((kernels) => kernels.addRowsScratchBytes(words, vectors)),
     acc: setting.arena.place(setting.inputs.ints(vectors * outputs, 'large'), 'acc'),
     counts: setting.arena.place(Float64Array.of(setting.inputs.below(1000), 2 ** 40), 'counts'),
   };
 }
 
 const int8Case = (layer: Layer): KernelCase => (setting) => {
-  const { outputs, inputs, from, to, bits, acc, scratch, counts } = placeLayer(setting, layer);
+  const { outputs } = layer;
+  const { inputs, from, to, bits, acc, scratch, counts } = placeLayer(setting, layer);
   const weights = setting.arena.place(setting.inputs.packedInt8(inputs * outputs, layer.style), 'weights');
-  return (kernels) => kernels.addRowsInt8(bits, layer.words, layer.vectors, weights, layer.blockWidth, outputs, from, to, acc, scratch, counts);
+  return (kernels) => kernels.addRowsInt8(bits, layer.words, layer.vectors, weights, outputs, from, to, acc, scratch, counts);
 };
 
 const floatCase = (layer: Layer): KernelCase => (setting) => {
-  const { outputs, inputs, from, to, bits, acc, scratch, counts } = placeLayer(setting, { ...layer, blockWidth: 64, blocks: (layer.blocks * layer.blockWidth) / 64 });
+  const { outputs } = layer;
+  const { inputs, from, to, bits, acc, scratch, counts } = placeLayer(setting, layer);
   const weights = setting.arena.place(setting.inputs.floats(inputs * outputs, layer.values), 'weights');
   const bias = setting.arena.place(setting.inputs.floats(outputs, layer.values), 'bias');
   return (kernels) => kernels.addRowsFloat(bits, layer.words, layer.vectors, weights, bias, outputs, from, to, acc, scratch, counts);
 };
 
 const int4Case = (layer: Layer): KernelCase => (setting) => {
-  const { outputs, inputs, from, to, bits, acc, scratch, counts } = placeLayer(setting, layer);
+  const { outputs } = layer;
+  const { inputs, from, to, bits, acc, scratch, counts } = placeLayer(setting, layer);
   const { arena } = setting;
   const weights = arena.place(setting.inputs.packedInt4((inputs * outputs) / 2, layer.style), 'weights');
   const scales = arena.place(setting.inputs.floats(Math.ceil(inputs / 128) * outputs, layer.values), 'scales');
   const bias = arena.place(setting.inputs.floats(outputs, layer.values), 'bias');
-  return (kernels) =>
-    kernels.addRowsInt4(bits, layer.words, layer.vectors, weights, scales, bias, layer.blockWidth, outputs, from, to, acc, scratch, counts);
+  return (kernels) => kernels.addRowsInt4(bits, layer.words, layer.vectors, weights, scales, bias, outputs, from, to, acc, scratch, counts);
 };
 
 function describeRows(check: Check): void {

@@ -17,24 +17,24 @@ export const RESET_CODES: Readonly<Record<ResetKind, number>> = { soft: 0, 'soft
  */
 export interface EngineKernels {
   /** Bytes of scratch that the three `addRows…` need for these shapes; 0 is possible. */
-  addRowsScratchBytes(words: number, vectors: number, blockWidth: number): number;
+  addRowsScratchBytes(words: number, vectors: number): number;
 
   /** Bytes of scratch that `attend` needs for these shapes; 0 is possible. */
   attendScratchBytes(timeSteps: number, headWidth: number): number;
 
   /**
    * Sums of the int8 weight rows that spikes select: acc[v][c] = Σ over fired inputs i of q[i][c], exact.
-   * @param weights int8 [O/blockWidth][I][blockWidth]. Of every 16 columns, byte 2k is column k as unsigned q + 128 and byte
-   *   2k + 1 is column 8 + k as signed q. @param blockWidth 64, 128 or 256.
+   * @param weights int8 [I][O]. Of every 16 columns, byte 2k is column k as unsigned q + 128 and byte 2k + 1 is column 8 + k as
+   *   signed q.
    * @param acc int32 [V][O]; overwritten. @param counts two float64, added to: additions (spikes × columns of this call) and
    *   bytes of weights read (inputs that fired in at least one vector × columns × 1).
    */
-  addRowsInt8(bits: Address, words: number, vectors: number, weights: Address, blockWidth: number, outputs: number,
-    from: number, to: number, acc: Address, scratch: Address, counts: Address): void;
+  addRowsInt8(bits: Address, words: number, vectors: number, weights: Address, outputs: number, from: number, to: number,
+    acc: Address, scratch: Address, counts: Address): void;
 
   /**
    * Bias plus the float32 weight rows that spikes select: acc[v][c] = bias[c], then += w[i][c] for fired i ascending.
-   * @param weights [O/64][I][64]. @param bias [O]. @param acc [V][O]; overwritten. @param counts as in `addRowsInt8`, 4 bytes a weight.
+   * @param weights [I][O]. @param bias [O]. @param acc [V][O]; overwritten. @param counts as in `addRowsInt8`, 4 bytes a weight.
    */
   addRowsFloat(bits: Address, words: number, vectors: number, weights: Address, bias: Address, outputs: number,
     from: number, to: number, acc: Address, scratch: Address, counts: Address): void;
@@ -42,12 +42,12 @@ export interface EngineKernels {
   /**
    * Bias plus the int4 weight rows that spikes select: acc[v][c] = bias[c], then for each group g of 128 inputs, ascending, in
    * which something fired in vector v: += (Σ over fired inputs of the group of q[i][c])·scales[g][c].
-   * @param weights nibbles of q + 8, [O/blockWidth][I][blockWidth/2] bytes. Of every 32 columns, byte k holds column k in its low
-   *   nibble and column 16 + k in its high one. @param scales [ceil(I/128)][O]. @param bias [O]. @param blockWidth 64, 128 or 256.
+   * @param weights nibbles of q + 8, [I][O/2] bytes. Of every 32 columns, byte k holds column k in its low nibble and column
+   *   16 + k in its high one. @param scales [ceil(I/128)][O]. @param bias [O].
    * @param acc [V][O]; overwritten. @param counts as in `addRowsInt8`, half a byte a weight.
    */
-  addRowsInt4(bits: Address, words: number, vectors: number, weights: Address, scales: Address, bias: Address, blockWidth: number,
-    outputs: number, from: number, to: number, acc: Address, scratch: Address, counts: Address): void;
+  addRowsInt4(bits: Address, words: number, vectors: number, weights: Address, scales: Address, bias: Address, outputs: number,
+    from: number, to: number, acc: Address, scratch: Address, counts: Address): void;
 
   /**
    * LIF neurons (paper Eq. 1 and its variants) on integer sums: I[t] = acc[v][c] + bias[c]; u[0] = I[0], u[t] = I[t] + carried;

@@ -49,13 +49,15 @@ export function paddedIndex(channels: PaddedChannels, index: number): number {
   return Math.floor(index / channels.real) * channels.padded + (index % channels.real);
 }
 
-/** A packed matrix; rows are inputs, so that a spike selects one row of each block. */
+/**
+ * A packed matrix; rows are inputs, so that a spike selects one row. Rows are whole, one behind the other: long contiguous rows
+ * suit the hardware prefetcher. In blocks of 256 columns the products of decoding took 25 to 46 % longer (docs/log.md).
+ */
 export interface MatrixShape {
   readonly from: PaddedChannels;
   readonly to: PaddedChannels;
   /** I, a multiple of 64 */ readonly inputs: number;
   /** O, a multiple of 64 */ readonly outputs: number;
-  /** Columns that lie together: int8 and int4 the largest of 256, 128, 64 that divides O, float32 64. */ readonly blockWidth: number;
 }
 
 /** Widths and counts of a student as the engine runs it. */
@@ -78,12 +80,10 @@ export interface EngineShape {
 }
 
 /** Derives the engine's shape from a checked configuration. */
-export function engineShape(config: StudentConfig, precision: WeightPrecision): EngineShape {
+export function engineShape(config: StudentConfig): EngineShape {
   const headWidth = config.hiddenSize / config.heads;
   const { stream, entrance, qkv, hidden } = channelsOf(config);
-  const matrix = (from: PaddedChannels, to: PaddedChannels): MatrixShape => ({
-    from, to, inputs: from.width, outputs: to.width, blockWidth: blockWidth(to.width, precision),
-  });
+  const matrix = (from: PaddedChannels, to: PaddedChannels): MatrixShape => ({ from, to, inputs: from.width, outputs: to.width });
   return {
     layers: config.layers, timeSteps: config.neuron.timeSteps, vocabSize: config.vocabSize, contextLength: config.contextLength,
     heads: config.heads, headWidth, headWords: Math.ceil(headWidth / WORD_CHANNELS),
@@ -103,11 +103,6 @@ function channelsOf(config: StudentConfig): Record<'stream' | 'entrance' | 'qkv'
     qkv: runs(3, config.hiddenSize),
     hidden: runs(1, config.feedForwardSize),
   };
-}
-
-function blockWidth(outputs: number, precision: WeightPrecision): number {
-  if (precision === 'float32') return 64;
-  return outputs % 256 === 0 ? 256 : outputs % 128 === 0 ? 128 : 64;
 }
 
 /** The neurons of a block, by their names in the image, and the channels each has one threshold for. */
@@ -141,7 +136,7 @@ export interface ImagePlan {
  * `attention.reversed`, `.threshold`.
  */
 export function planImage(config: StudentConfig, precision: WeightPrecision): ImagePlan {
-  const shape = engineShape(config, precision);
+  const shape = engineShape(config);
   const sections = new Map<string, ImageSection>();
   let totalBytes = 0;
   const add = (name: string, bytes: number): void => {

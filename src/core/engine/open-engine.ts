@@ -32,7 +32,7 @@ const DEFAULT_MAX_THREADS = 4;
  */
 export async function openEngine({ folder, precision, threads: wanted, notice }: OpenEngineOptions): Promise<EngineModel> {
   if (wanted !== null) checkThreads(wanted);
-  const threads = wanted ?? await defaultThreads(folder, precision);
+  const threads = wanted ?? await defaultThreads(folder);
   const memory = createMemory(threads > 1);
   const opened = await openPacked(folder, precision, (bytes) => memory.bytes(memory.allocate(bytes), bytes));
   if (opened.notice !== null) notice(opened.notice);
@@ -51,8 +51,8 @@ async function startThreads(weights: PackedWeights, memory: EngineMemory, thread
   return { machine, crew: await startCrew({ machine, memory, module, barrier, threads }) };
 }
 
-async function defaultThreads(folder: string, precision: WeightPrecision): Promise<number> {
-  const { layers, matrices } = engineShape(await readStudentConfig(folder), precision);
+async function defaultThreads(folder: string): Promise<number> {
+  const { layers, matrices } = engineShape(await readStudentConfig(folder));
   const weights = layers * Object.values(matrices).reduce((sum, { inputs, outputs }) => sum + inputs * outputs, 0);
   return weights < WEIGHTS_WORTH_THREADS ? 1 : Math.min(threadLimit(), DEFAULT_MAX_THREADS);
 }

@@ -22,7 +22,7 @@ import { bindWeights } from './weights.js';
  */
 const MAGIC = 'BSPKPACK';
 /** A change of the format, of the plan or of how weights are quantised or folded raises it. */
-const VERSION = 1;
+const VERSION = 2;
 const FIXED_BYTES = 16;
 const ALIGNMENT = 64;
 /** A header has about 1 kB. */

@@ -17,23 +17,22 @@ const SMALLEST_NORMAL = 2 ** -126;
 /** 1.5·2^52: what is added to it is rounded half to even by the double itself. */
 const ROUNDING = 6_755_399_441_055_744;
 
-/** Packs a matrix as float32: [O / 64][I][64]. @param values (out, in) of the file. @param target all of the section. */
+/** Packs a matrix as float32: [I][O]. @param values (out, in) of the file. @param target all of the section. */
 export function packFloatMatrix(values: Float32Array, matrix: MatrixShape, target: Float32Array): void {
-  const { inputs, blockWidth } = matrix;
+  const { inputs, outputs } = matrix;
   target.fill(0);
   forEachColumn(values, matrix, (column, weights) => {
-    let at = blockStart(column, matrix) + (column % blockWidth);
-    for (let i = 0; i < inputs; i += 1, at += blockWidth) target[at] = weights[i]!;
+    for (let i = 0, at = column; i < inputs; i += 1, at += outputs) target[at] = weights[i]!;
   });
 }
 
 /**
- * Packs a matrix as int8: bytes [O / blockWidth][I][blockWidth]; in every run of 16 columns, byte 2k holds column k as q + 128
+ * Packs a matrix as int8: bytes [I][O]; in every run of 16 columns, byte 2k holds column k as q + 128
  * and byte 2k + 1 holds column 8 + k as q. @param values (out, in) of the file. @param target sections; scales f32 [O].
  */
 export function packInt8Matrix(values: Float32Array, matrix: MatrixShape, target: { readonly weights: Uint8Array; readonly scales: Float32Array }): void {
   const { weights: bytes, scales } = target;
-  const { inputs, blockWidth } = matrix;
+  const { inputs, outputs } = matrix;
   new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2).fill(INT8_ZERO_PAIR);
   scales.fill(1);
   forEachColumn(values, matrix, (column, weights) => {
@@ -42,31 +41,29 @@ export function packInt8Matrix(values: Float32Array, matrix: MatrixShape, target
     const isUnsigned = (column & 8) === 0;
     const place = (column & ~15) | ((column & 7) << 1) | (isUnsigned ? 0 : 1);
     const offset = isUnsigned ? 128 : 0;
-    let at = blockStart(column, matrix) + (place % blockWidth);
-    for (let i = 0; i < inputs; i += 1, at += blockWidth) bytes[at] = quantiseWeight(weights[i]!, scale, INT8_STEPS) + offset;
+    for (let i = 0, at = place; i < inputs; i += 1, at += outputs) bytes[at] = quantiseWeight(weights[i]!, scale, INT8_STEPS) + offset;
   });
 }
 
 /**
- * Packs a matrix as int4: [O / blockWidth][I][blockWidth / 2] bytes; in every run of 32 columns, byte k holds q + 8 of column k
+ * Packs a matrix as int4: [I][O / 2] bytes; in every run of 32 columns, byte k holds q + 8 of column k
  * in its low and of column 16 + k in its high nibble. @param values (out, in) of the file. @param target sections; scales
  * f32 [⌈I / 128⌉][O].
  */
 export function packInt4Matrix(values: Float32Array, matrix: MatrixShape, target: { readonly weights: Uint8Array; readonly scales: Float32Array }): void {
   const { weights: bytes, scales } = target;
   const { inputs, outputs } = matrix;
-  const stride = matrix.blockWidth / 2;
+  const stride = outputs / 2;
   bytes.fill(INT4_ZERO_PAIR);
   scales.fill(1);
   forEachColumn(values, matrix, (column, weights) => {
     const [shift, kept] = (column & 16) === 0 ? [0, 0xf0] : [4, 0x0f];
-    const place = ((column % matrix.blockWidth) >> 5) * 16 + (column & 15);
-    const start = blockStart(column, matrix) / 2 + place;
+    const place = (column >> 5) * 16 + (column & 15);
     for (let first = 0; first < inputs; first += INT4_GROUP_INPUTS) {
       const group = weights.subarray(first, first + INT4_GROUP_INPUTS);
       const scale = sharedScale(group, INT4_STEPS);
       scales[(first / INT4_GROUP_INPUTS) * outputs + column] = scale;
-      let at = start + first * stride;
+      let at = place + first * stride;
       for (let i = 0; i < group.length; i += 1, at += stride) {
         bytes[at] = (bytes[at]! & kept) | ((quantiseWeight(group[i]!, scale, INT4_STEPS) + 8) << shift);
       }
@@ -100,11 +97,6 @@ function forEachColumn(values: Float32Array, matrix: MatrixShape, visit: (column
     for (let run = 0; run < from.runs; run += 1, at += from.real) weights.set(values.subarray(at, at + from.real), run * from.padded);
     visit(paddedIndex(to, output), weights);
   }
-}
-
-/** Weights before the block that holds `column`. */
-function blockStart(column: number, { inputs, blockWidth }: MatrixShape): number {
-  return Math.floor(column / blockWidth) * inputs * blockWidth;
 }
 
 /** max|w| / steps in float32, or 1 where all weights are zero or so small that their scale would be subnormal. */

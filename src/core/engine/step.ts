@@ -88,15 +88,15 @@ function runBlock(worker: Worker, layer: number): void {
 /** Synaptic sums of this thread's columns: adds the rows of the inputs that fired. */
 function sumRows(worker: Worker, linear: PackedLinear, bits: number): void {
   const { kernels, weights, job, scratch, buffers: { acc }, rowCounters } = worker;
-  const { inputs, outputs, blockWidth, bias } = linear;
+  const { inputs, outputs, bias } = linear;
   const [from, to] = columnsOf(worker, outputs);
   const words = inputs / WORD_CHANNELS;
   const vectors = job.tokens * weights.shape.timeSteps;
   if (from === to) return;
   switch (weights.precision) {
     case 'float32': return kernels.addRowsFloat(bits, words, vectors, linear.weights, bias, outputs, from, to, acc, scratch, rowCounters);
-    case 'int8': return kernels.addRowsInt8(bits, words, vectors, linear.weights, blockWidth, outputs, from, to, acc, scratch, rowCounters);
-    case 'int4': return kernels.addRowsInt4(bits, words, vectors, linear.weights, linear.scales!, bias, blockWidth, outputs, from, to, acc, scratch, rowCounters);
+    case 'int8': return kernels.addRowsInt8(bits, words, vectors, linear.weights, outputs, from, to, acc, scratch, rowCounters);
+    case 'int4': return kernels.addRowsInt4(bits, words, vectors, linear.weights, linear.scales!, bias, outputs, from, to, acc, scratch, rowCounters);
   }
 }
 

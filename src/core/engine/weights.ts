@@ -16,7 +16,6 @@ export interface PackedLinear {
   /** f32 [O], as trained: nothing is folded into it. */ readonly bias: number;
   /** I */ readonly inputs: number;
   /** O */ readonly outputs: number;
-  readonly blockWidth: number;
 }
 
 /** The attention neurons of a layer. */
@@ -95,8 +94,8 @@ function bindLayer(shape: EngineShape, { at, find }: LayerSections): PackedLayer
   const neurons = (name: string): PackedNeurons => ({ bias: at(`${name}.bias`), threshold: at(`${name}.threshold`) });
   const written = (name: string): PackedNeurons | null => (find(`${name}.bias`) === null ? null : neurons(name));
   const linear = (name: MatrixName): PackedLinear => {
-    const { inputs, outputs, blockWidth } = shape.matrices[name];
-    return { weights: at(`${name}.weights`), scales: find(`${name}.scales`), bias: at(`${name}.bias`), inputs, outputs, blockWidth };
+    const { inputs, outputs } = shape.matrices[name];
+    return { weights: at(`${name}.weights`), scales: find(`${name}.scales`), bias: at(`${name}.bias`), inputs, outputs };
   };
   return {
     attentionEntry: neurons('attention_entry'),

@@ -31,47 +31,35 @@ describe('engine layout', () => {
   });
 
   it('derives the shape of a practical student', () => {
-    const shape = engineShape(TINY_STUDENT, 'int8');
+    const shape = engineShape(TINY_STUDENT);
     // D 8, H 2, F 16, C 12, on/off: the entrance is twice as wide
     expect(shape).to.deep.include({
       width: 8, paddedWidth: 64, feedForwardWidth: 16, paddedFeedForward: 64, heads: 2, headWidth: 4, headWords: 1,
       isOnOff: true, entranceWidth: 128, biasStride: 16, timeSteps: 4, layers: 2, vocabSize: 13, contextLength: 12,
     });
-    const sizes = Object.fromEntries(Object.entries(shape.matrices).map(([name, { inputs, outputs, blockWidth }]) => [name, [inputs, outputs, blockWidth]]));
-    expect(sizes).to.deep.equal({ qkv: [128, 192, 64], out: [64, 64, 64], fc1: [128, 64, 64], fc2: [64, 64, 64] });
+    const sizes = Object.fromEntries(Object.entries(shape.matrices).map(([name, { inputs, outputs }]) => [name, [inputs, outputs]]));
+    expect(sizes).to.deep.equal({ qkv: [128, 192], out: [64, 64], fc1: [128, 64], fc2: [64, 64] });
     expect(shape.matrices.qkv.to).to.deep.equal({ runs: 3, real: 8, padded: 64, width: 192 });
     expect(shape.matrices.fc1.from).to.deep.equal({ runs: 2, real: 8, padded: 64, width: 128 });
   });
 
   it('has one entrance neuron a channel without on/off pairs', () => {
-    const shape = engineShape(TINY_PAPER_STUDENT, 'int8');
+    const shape = engineShape(TINY_PAPER_STUDENT);
     expect([shape.isOnOff, shape.entranceWidth, shape.matrices.qkv.inputs]).to.deep.equal([false, 64, 64]);
   });
 
   it('rounds the stride of the distance table up to a multiple of 4 beyond C + 4', () => {
-    const stride = (contextLength: number): number => engineShape({ ...TINY_STUDENT, contextLength }, 'int8').biasStride;
+    const stride = (contextLength: number): number => engineShape({ ...TINY_STUDENT, contextLength }).biasStride;
     expect([1, 4, 12, 13, 2048].map(stride)).to.deep.equal([8, 8, 16, 20, 2052]);
   });
 
-  it('takes the largest block that divides the outputs, and 64 in float32', () => {
-    const blocks = (hiddenSize: number, precision: 'int8' | 'int4' | 'float32'): number[] => {
-      const { qkv, out } = engineShape({ ...TINY_STUDENT, hiddenSize }, precision).matrices;
-      return [qkv.blockWidth, out.blockWidth];
-    };
-    expect(blocks(768, 'int8')).to.deep.equal([256, 256]);
-    expect(blocks(128, 'int4')).to.deep.equal([128, 128]); // qkv 384 = 3 · 128
-    expect(blocks(192, 'int8')).to.deep.equal([64, 64]); // 576 = 9 · 64
-    expect(blocks(256, 'int4')).to.deep.equal([256, 256]);
-    expect(blocks(768, 'float32')).to.deep.equal([64, 64]);
-  });
-
   it('sizes cache pages by 2·T·layers·D bits a token', () => {
-    const shape = engineShape(LARGE, 'int8');
+    const shape = engineShape(LARGE);
     // 2 · 12 heads · 4 steps · 1 word · 64 positions · 8 bytes
     expect(layerBytes(shape)).to.equal(49_152);
     expect(pageBytes(shape)).to.equal(12 * 49_152);
     expect((pageBytes(shape) * 8) / 64).to.equal(2 * 4 * 12 * 768);
-    expect(layerBytes(engineShape({ ...LARGE, hiddenSize: 12 * 65 }, 'int8'))).to.equal(2 * 49_152);
+    expect(layerBytes(engineShape({ ...LARGE, hiddenSize: 12 * 65 }))).to.equal(2 * 49_152);
   });
 
   it('plans the image of one layer, section by section', () => {
@@ -118,7 +106,7 @@ describe('packed weights', () => {
     const { qkv, attention, fc2 } = weights.layers[1]!;
     expect(qkv).to.deep.equal({
       weights: 640 + offset('layers.1.qkv.weights'), scales: 640 + offset('layers.1.qkv.scales'), bias: 640 + offset('layers.1.qkv.bias'),
-      inputs: 128, outputs: 192, blockWidth: 64,
+      inputs: 128, outputs: 192,
     });
     expect(attention).to.deep.equal({ reversed: 640 + offset('layers.1.attention.reversed'), biasStride: 16, thresholds: 640 + offset('layers.1.attention.threshold') });
     expect(fc2.scales).to.equal(640 + offset('layers.1.fc2.scales'));
@@ -130,7 +118,7 @@ describe('packed weights', () => {
     const addresses: number[] = [];
     JSON.stringify(bindWeights(planImage({ ...TINY_STUDENT, residualWrite: 'spike' }, 'int8'), 4096), (key, value: unknown) => {
       if (key === 'config' || key === 'shape') return undefined;
-      if (typeof value === 'number' && !['inputs', 'outputs', 'blockWidth', 'biasStride', 'rowBytes'].includes(key)) addresses.push(value);
+      if (typeof value === 'number' && !['inputs', 'outputs', 'biasStride', 'rowBytes'].includes(key)) addresses.push(value);
       return value;
     });
     expect(new Set(addresses).size).to.equal(addresses.length);

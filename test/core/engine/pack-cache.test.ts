@@ -75,7 +75,7 @@ describe('packed file', () => {
   it('starts with magic, version and a header that names precision, model and image', () => withStudent(async (folder) => {
     const { image } = await openStudent(folder);
     const file = await readFile(packedFile(folder, 'int8'));
-    expect([file.toString('latin1', 0, 8), file.readUInt32LE(8)]).to.deep.equal(['BSPKPACK', 1]);
+    expect([file.toString('latin1', 0, 8), file.readUInt32LE(8)]).to.deep.equal(['BSPKPACK', 2]);
     const length = file.readUInt32LE(12);
     const header = JSON.parse(file.toString('utf8', 16, 16 + length)) as Record<string, unknown>;
     const { size, mtimeMs } = await stat(join(folder, 'model.safetensors'));
@@ -124,7 +124,7 @@ describe('a packed file that does not fit', () => {
     ['is cut in the image', (file) => file.subarray(0, -1), /was packed from another model or is damaged/],
     ['has a byte too many', (file) => Buffer.concat([file, Buffer.alloc(1)]), /was packed from another model or is damaged/],
     ['has another magic', (file) => flip(file, 3), /is no file of packed weights/],
-    ['is of another version', (file) => flip(file, 9), /has format version 257, 1 expected/],
+    ['is of another version', (file) => flip(file, 9), /has format version 258, 2 expected/],
     ['announces a header of 4 GB', (file) => { file.writeUInt32LE(0xffff_ffff, 12); return file; }, /damaged/],
     ['has another length of header', (file) => flip(file, 12), /damaged/],
     ['records another hash', (file) => flip(file, file.indexOf('"imageSha256":"') + 20), /damaged/],

@@ -7,9 +7,9 @@ import { copyRows, packFloatMatrix, packInt4Matrix, packInt8Matrix, packInt8Rows
 
 interface Runs { readonly runs: number; readonly real: number; readonly padded: number }
 
-function matrixOf(from: Runs, to: Runs, blockWidth: number): MatrixShape {
+function matrixOf(from: Runs, to: Runs): MatrixShape {
   const [inputs, outputs] = [from.runs * from.padded, to.runs * to.padded];
-  return { from: { ...from, width: inputs }, to: { ...to, width: outputs }, inputs, outputs, blockWidth };
+  return { from: { ...from, width: inputs }, to: { ...to, width: outputs }, inputs, outputs };
 }
 
 /** (out, in) values of a matrix, all zero but for `entries` [output, input, value]. */
@@ -37,15 +37,15 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 const ZERO_ROW = '8000'.repeat(32);
 
 describe('packed int8 matrix', () => {
-  // Two inputs, 20 outputs; 64 columns in one block
-  const matrix = matrixOf({ runs: 1, real: 2, padded: 64 }, { runs: 1, real: 20, padded: 64 }, 64);
+  // Two inputs, 20 outputs, so rows of 64 bytes
+  const matrix = matrixOf({ runs: 1, real: 2, padded: 64 }, { runs: 1, real: 20, padded: 64 });
   // Largest 127/128: the scale is exactly 1/128
   const { weights, scales } = packInt8(valuesOf(matrix, [
     [0, 0, 127 / 128], [0, 1, -127 / 128], [3, 0, 127 / 128], [3, 1, 63.5 / 128], [7, 0, 62.5 / 128], [7, 1, -127 / 128],
     [8, 0, 127 / 128], [8, 1, -127 / 128], [9, 0, -0.5 / 128], [9, 1, 127 / 128], [15, 0, -127 / 128], [15, 1, -1.5 / 128], [16, 0, 127 / 64], [19, 1, -127],
   ]), matrix);
 
-  it('holds one row of the block per input, columns 0-7 unsigned beside columns 8-15 signed', () => {
+  it('holds one row per input, columns 0-7 unsigned beside columns 8-15 signed', () => {
     // pairs of columns (0,8) (1,9) … (7,15): q+128, q; −0.5 and 62.5 round to even
     const first = 'ff7f' + '8000' + '8000' + 'ff00' + '8000' + '8000' + '8000' + 'be81';
     expect(hex(weights.subarray(0, 16))).to.equal(first);
@@ -67,32 +67,26 @@ describe('packed int8 matrix', () => {
     expect(Array.from(scales)).to.deep.equal(Array.from(expected));
   });
 
-  it('puts the columns of the second block behind all rows of the first', () => {
-    const two = matrixOf({ runs: 1, real: 1, padded: 64 }, { runs: 3, real: 64, padded: 64 }, 64);
-    const { weights: packed } = packInt8(valuesOf(two, [[64, 0, 5], [128 + 9, 0, -5]]), two);
+  it('holds all columns of an input together, in runs of 16', () => {
+    const wide = matrixOf({ runs: 1, real: 3, padded: 64 }, { runs: 3, real: 64, padded: 64 });
+    const { weights: packed } = packInt8(valuesOf(wide, [[64, 0, 5], [184, 1, 1], [137, 2, -5]]), wide);
+    // rows of 192 bytes; column 184 = 11 · 16 + 8 is the first signed byte of its run, column 137 = 8 · 16 + 9 the second
     const where = Array.from(packed.entries()).filter(([at, byte]) => byte !== (at % 2 === 0 ? 128 : 0));
-    expect(where).to.deep.equal([[64 * 64, 255], [2 * 64 * 64 + 3, 129]]);
-  });
-
-  it('interleaves within blocks of 256', () => {
-    const wide = matrixOf({ runs: 1, real: 2, padded: 64 }, { runs: 1, real: 256, padded: 256 }, 256);
-    const { weights: packed } = packInt8(valuesOf(wide, [[200, 1, 1]]), wide);
-    // column 200 = 12 · 16 + 8: the first signed byte of its run, in the row of input 1
-    expect(Array.from(packed.entries()).filter(([at, byte]) => byte !== (at % 2 === 0 ? 128 : 0))).to.deep.equal([[256 + 193, 127]]);
+    expect(where).to.deep.equal([[64, 255], [192 + 177, 127], [2 * 192 + 131, 129]]);
   });
 
   it('pads every run of inputs and outputs by itself', () => {
-    const runs = matrixOf({ runs: 2, real: 3, padded: 64 }, { runs: 3, real: 2, padded: 64 }, 64);
+    const runs = matrixOf({ runs: 2, real: 3, padded: 64 }, { runs: 3, real: 2, padded: 64 });
     const { weights: packed, scales: padded } = packInt8(valuesOf(runs, [[0, 3, 1], [3, 2, 2], [5, 5, -1]]), runs);
     const where = Array.from(packed.entries()).filter(([at, byte]) => byte !== (at % 2 === 0 ? 128 : 0));
-    // output 0 = column 0, input 3 = row 64; output 3 = column 65, input 2 = row 2; output 5 = column 129, input 5 = row 66
-    expect(where).to.deep.equal([[64 * 64, 255], [128 * 64 + 2 * 64 + 2, 255], [2 * 128 * 64 + 66 * 64 + 2, 1]]);
+    // output 3 = column 65, input 2 = row 2; output 0 = column 0, input 3 = row 64; output 5 = column 129, input 5 = row 66
+    expect(where).to.deep.equal([[2 * 192 + 64 + 2, 255], [64 * 192, 255], [66 * 192 + 128 + 2, 1]]);
     expect(Array.from(padded.entries()).filter(([, scale]) => scale !== 1).map(([column]) => column)).to.deep.equal([0, 65, 129]);
   });
 
   it('rounds the quotient to float32 first, then half to even', () => {
     // by 1/127 in float32: 4.50000024 is 4.5 and goes to 4; 17.4999993 is 17.5 and goes to 18
-    const odd = matrixOf({ runs: 1, real: 3, padded: 64 }, { runs: 1, real: 1, padded: 64 }, 64);
+    const odd = matrixOf({ runs: 1, real: 3, padded: 64 }, { runs: 1, real: 1, padded: 64 });
     const { weights: packed } = packInt8(Float32Array.of(1, 4.5 / 127, 17.5 / 127), odd);
     expect([packed[0], packed[64], packed[128]]).to.deep.equal([128 + 127, 128 + 4, 128 + 18]);
   });
@@ -105,7 +99,7 @@ describe('packed int8 matrix', () => {
 
 describe('packed int4 matrix', () => {
   // 130 inputs: a full group and one of 62; 40 outputs
-  const matrix = matrixOf({ runs: 1, real: 130, padded: 192 }, { runs: 1, real: 40, padded: 64 }, 64);
+  const matrix = matrixOf({ runs: 1, real: 130, padded: 192 }, { runs: 1, real: 40, padded: 64 });
   const { weights, scales } = packInt4(valuesOf(matrix, [
     [0, 0, 7 / 16], [0, 1, -0.5 / 16], [0, 2, 1.5 / 16], [0, 129, -14], [1, 127, 1], [16, 0, -7], [17, 1, 3], [31, 1, 7], [32, 0, 7], [39, 128, 3.5],
   ]), matrix);
@@ -130,23 +124,24 @@ describe('packed int4 matrix', () => {
     expect(Array.from(scales)).to.deep.equal(Array.from(expected));
   });
 
-  it('puts the columns of the second block behind all rows of the first', () => {
-    const two = matrixOf({ runs: 1, real: 1, padded: 64 }, { runs: 1, real: 128, padded: 128 }, 64);
-    const { weights: packed } = packInt4(valuesOf(two, [[64 + 18, 0, 1]]), two);
-    expect(Array.from(packed.entries()).filter(([, byte]) => byte !== 0x88)).to.deep.equal([[64 * 32 + 2, 0xf8]]);
+  it('holds all columns of an input together, in runs of 32', () => {
+    const wide = matrixOf({ runs: 1, real: 3, padded: 64 }, { runs: 1, real: 192, padded: 192 });
+    const { weights: packed } = packInt4(valuesOf(wide, [[160, 0, -1], [82, 2, 1]]), wide);
+    // rows of 96 bytes; column 160 starts run 5, column 82 = 2 · 32 + 16 + 2
+    expect(Array.from(packed.entries()).filter(([, byte]) => byte !== 0x88)).to.deep.equal([[80, 0x81], [2 * 96 + 34, 0xf8]]);
   });
 });
 
 describe('packed float32 matrix', () => {
-  it('holds 64 columns of every input, block after block', () => {
-    const matrix = matrixOf({ runs: 2, real: 2, padded: 64 }, { runs: 2, real: 2, padded: 64 }, 64);
+  it('holds all columns of an input together', () => {
+    const matrix = matrixOf({ runs: 2, real: 2, padded: 64 }, { runs: 2, real: 2, padded: 64 });
     const target = new Float32Array(128 * 128).fill(99);
     // output o, input i has the value 10·o + i + 1
     packFloatMatrix(Float32Array.from({ length: 16 }, (_, at) => 10 * Math.floor(at / 4) + (at % 4) + 1), matrix, target);
     const expected = new Float32Array(128 * 128);
     for (const [row, input] of [[0, 0], [1, 1], [64, 2], [65, 3]] as const) {
-      expected.set([input + 1, input + 11], row * 64);
-      expected.set([input + 21, input + 31], 128 * 64 + row * 64);
+      expected.set([input + 1, input + 11], row * 128);
+      expected.set([input + 21, input + 31], row * 128 + 64);
     }
     expect(Buffer.from(target.buffer).equals(Buffer.from(expected.buffer))).to.equal(true);
   });
@@ -172,9 +167,8 @@ const decoders: Record<string, (values: Float32Array, matrix: MatrixShape) => De
   int8: (values, matrix) => {
     const { weights, scales } = packInt8(values, matrix);
     return (row, column) => {
-      const within = column % matrix.blockWidth;
-      const run = (column - within) * matrix.inputs + row * matrix.blockWidth + Math.floor(within / 16) * 16;
-      const lane = within % 16;
+      const run = row * matrix.outputs + Math.floor(column / 16) * 16;
+      const lane = column % 16;
       const q = lane < 8 ? weights[run + 2 * lane]! - 128 : new Int8Array(weights.buffer)[run + 2 * (lane - 8) + 1]!;
       return { weight: q * scales[column]!, scale: scales[column]! };
     };
@@ -182,16 +176,15 @@ const decoders: Record<string, (values: Float32Array, matrix: MatrixShape) => De
   int4: (values, matrix) => {
     const { weights, scales } = packInt4(values, matrix);
     return (row, column) => {
-      const within = column % matrix.blockWidth;
-      const byte = weights[((column - within) * matrix.inputs + row * matrix.blockWidth) / 2 + Math.floor(within / 32) * 16 + (within % 16)]!;
+      const byte = weights[(row * matrix.outputs) / 2 + Math.floor(column / 32) * 16 + (column % 16)]!;
       const scale = scales[Math.floor(row / 128) * matrix.outputs + column]!;
-      return { weight: ((within % 32 < 16 ? byte % 16 : Math.floor(byte / 16)) - 8) * scale, scale };
+      return { weight: ((column % 32 < 16 ? byte % 16 : Math.floor(byte / 16)) - 8) * scale, scale };
     };
   },
   float32: (values, matrix) => {
     const target = new Float32Array(matrix.inputs * matrix.outputs);
     packFloatMatrix(values, matrix, target);
-    return (row, column) => ({ weight: target[Math.floor(column / 64) * matrix.inputs * 64 + row * 64 + (column % 64)]!, scale: 0 });
+    return (row, column) => ({ weight: target[row * matrix.outputs + column]!, scale: 0 });
   },
 };
 
@@ -204,8 +197,7 @@ describe('any packed matrix', () => {
   for (const [precision, decoder] of Object.entries(decoders)) {
     it(`${precision}: decodes to within half a step of every weight, and to 0 in the padding`, () => {
       fc.assert(fc.property(cases, ({ from, to, spread, seed }) => {
-        const block = precision === 'float32' ? 64 : [256, 128, 64].find((width) => (to.runs * to.padded) % width === 0)!;
-        const matrix = matrixOf(from, to, block);
+        const matrix = matrixOf(from, to);
         const [rows, columns] = [from.runs * from.real, to.runs * to.real];
         let state = seed;
         const values = Float32Array.from({ length: rows * columns }, () => {

@@ -31,7 +31,7 @@ describe('engine reference addRowsInt8', () => {
     const bits = arena.place(packSpikes([[3], [3, 63], []], 1), 'bits');
     const packed = arena.place(weights, 'weights');
     const { acc, counts, work } = outcome(arena, new Int32Array(3 * 64));
-    kernels.addRowsInt8(bits, 1, 3, packed, 64, 64, 0, 64, acc, 0, counts);
+    kernels.addRowsInt8(bits, 1, 3, packed, 64, 0, 64, acc, 0, counts);
     expect(nonZero(arena.ints(acc, 64))).to.deep.equal({ 0: 5, 1: -127, 8: -2, 9: 127, 48: -127, 49: 127 });
     expect(nonZero(arena.ints(acc + 256, 64))).to.deep.equal({ 0: 5, 1: -123, 8: -2, 9: 127, 48: -127, 49: 127 });
     expect(nonZero(arena.ints(acc + 512, 64))).to.deep.equal({});
@@ -39,25 +39,20 @@ describe('engine reference addRowsInt8', () => {
     expect(work()).to.deep.equal([3 * 64, 2 * 64]);
   });
 
-  for (const blockWidth of [64, 128, 256]) {
-    it(`finds a column in its block and leaves columns outside the range alone (blocks of ${blockWidth})`, () => {
-      const { arena, kernels } = referenceArena();
-      const [inputs, outputs] = [128, 512];
-      const weights = zeroInt8(inputs * outputs);
-      // Input 70 holds 1 + column / 64 in the first column of every 64.
-      for (let column = 0; column < outputs; column += 64) {
-        weights[Math.floor(column / blockWidth) * inputs * blockWidth + 70 * blockWidth + (column % blockWidth)] = 129 + column / 64;
-      }
-      const bits = arena.place(packSpikes([[70]], 2), 'bits');
-      const packed = arena.place(weights, 'weights');
-      const { acc, counts, work } = outcome(arena, new Int32Array(outputs));
-      kernels.addRowsInt8(bits, 2, 1, packed, blockWidth, outputs, 64, 384, acc, 0, counts);
-      const sums = arena.ints(acc, outputs);
-      expect(nonZero(sums.subarray(64, 384))).to.deep.equal({ 0: 2, 64: 3, 128: 4, 192: 5, 256: 6 });
-      expect([...sums.subarray(0, 64), ...sums.subarray(384)]).to.deep.equal(new Array(192).fill(-7));
-      expect(work()).to.deep.equal([320, 320]);
-    });
-  }
+  it('finds a column in the row of its input and leaves columns outside the range alone', () => {
+    const { arena, kernels } = referenceArena();
+    const weights = zeroInt8(128 * 448);
+    // Input 70 holds 1 + column / 64 in the first column of every 64; its row starts at byte 70 · 448 = 31360.
+    for (let word = 0; word < 7; word++) weights[31_360 + 64 * word] = 129 + word;
+    const bits = arena.place(packSpikes([[70]], 2), 'bits');
+    const packed = arena.place(weights, 'weights');
+    const { acc, counts, work } = outcome(arena, new Int32Array(448));
+    kernels.addRowsInt8(bits, 2, 1, packed, 448, 64, 384, acc, 0, counts);
+    const sums = arena.ints(acc, 448);
+    expect(nonZero(sums.subarray(64, 384))).to.deep.equal({ 0: 2, 64: 3, 128: 4, 192: 5, 256: 6 });
+    expect([...sums.subarray(0, 64), ...sums.subarray(384)]).to.deep.equal(new Array(128).fill(-7));
+    expect(work()).to.deep.equal([320, 320]);
+  });
 
   it('sums 1024 extreme rows without losing a bit', () => {
     const { arena, kernels } = referenceArena();
@@ -65,7 +60,7 @@ describe('engine reference addRowsInt8', () => {
     const bits = arena.place(packSpikes([Array.from({ length: 1024 }, (_, c) => c)], 16), 'bits');
     const packed = arena.place(weights, 'weights');
     const { acc, counts } = outcome(arena, new Int32Array(64));
-    kernels.addRowsInt8(bits, 16, 1, packed, 64, 64, 0, 64, acc, 0, counts);
+    kernels.addRowsInt8(bits, 16, 1, packed, 64, 0, 64, acc, 0, counts);
     expect([...arena.ints(acc, 10)]).to.deep.equal([...new Array<number>(8).fill(-130048), 130048, 130048]);
   });
 });
@@ -74,10 +69,10 @@ describe('engine reference addRowsFloat', () => {
   it('starts from the bias and rounds after every row, inputs ascending', () => {
     const { arena, kernels } = referenceArena();
     const weights = new Float32Array(64 * 128);
-    // Column 0: 2²⁴ + 1 + 1 stays 2²⁴ in this order. Column 64 (block 1): 1 + 1 + 2²⁴ does not.
-    weights[64 * 2] = weights[64 * 5] = 1;
-    weights[64 * 64 + 64 * 2] = 1;
-    weights[64 * 64 + 64 * 5] = 2 ** 24;
+    // Column 0: 2²⁴ + 1 + 1 stays 2²⁴ in this order. Column 64: 1 + 1 + 2²⁴ does not.
+    weights[128 * 2] = weights[128 * 5] = 1;
+    weights[128 * 2 + 64] = 1;
+    weights[128 * 5 + 64] = 2 ** 24;
     const bits = arena.place(packSpikes([[2, 5], [], [5]], 1), 'bits');
     const packed = arena.place(weights, 'weights');
     const bias = arena.place(new Float32Array(128).fill(0.25).fill(2 ** 24, 0, 1).fill(1, 64, 65), 'bias');
@@ -115,7 +110,7 @@ describe('engine reference addRowsInt4', () => {
     const scales = arena.place(new Float32Array(64).fill(0.5), 'scales');
     const bias = arena.place(new Float32Array(64).fill(0.125, 0, 1), 'bias');
     const { acc, counts, work } = outcome(arena, new Float32Array(3 * 64));
-    kernels.addRowsInt4(bits, 1, 3, packed, scales, bias, 64, 64, 0, 64, acc, 0, counts);
+    kernels.addRowsInt4(bits, 1, 3, packed, scales, bias, 64, 0, 64, acc, 0, counts);
     expect(nonZero(arena.floats(acc, 64))).to.deep.equal({ 0: -1.875, 1: 0.5, 16: 3.5, 63: -3.5 });
     expect(nonZero(arena.floats(acc + 256, 64))).to.deep.equal({ 0: -3.375, 1: 0.5, 16: 3.5, 63: -3.5 });
     expect(nonZero(arena.floats(acc + 512, 64))).to.deep.equal({ 0: 0.125 });
@@ -134,7 +129,7 @@ describe('engine reference addRowsInt4', () => {
     const scaleAddress = arena.place(scales, 'scales');
     const bias = arena.place(new Float32Array(64), 'bias');
     const { acc, counts } = outcome(arena, new Float32Array(2 * 64));
-    kernels.addRowsInt4(bits, 5, 2, packed, scaleAddress, bias, 64, 64, 0, 64, acc, 0, counts);
+    kernels.addRowsInt4(bits, 5, 2, packed, scaleAddress, bias, 64, 0, 64, acc, 0, counts);
     // 2·2²³, then + 1 is lost, then + 3 rounds to + 4.
     expect(arena.floats(acc, 1)[0]).to.equal(2 ** 24 + 4);
     expect(arena.floats(acc + 256, 1)[0]).to.equal(3);
@@ -147,30 +142,25 @@ describe('engine reference addRowsInt4', () => {
     const scales = arena.place(new Float32Array(64).fill(1), 'scales');
     const bias = arena.place(new Float32Array(64).fill(-0), 'bias');
     const { acc, counts } = outcome(arena, new Float32Array(2 * 64));
-    kernels.addRowsInt4(bits, 1, 2, packed, scales, bias, 64, 64, 0, 64, acc, 0, counts);
+    kernels.addRowsInt4(bits, 1, 2, packed, scales, bias, 64, 0, 64, acc, 0, counts);
     expect(Object.is(arena.floats(acc, 1)[0], -0)).to.equal(true);
     expect(Object.is(arena.floats(acc + 256, 1)[0], 0)).to.equal(true);
   });
 
-  for (const blockWidth of [64, 128, 256]) {
-    it(`finds a column in its block and leaves columns outside the range alone (blocks of ${blockWidth})`, () => {
-      const { arena, kernels } = referenceArena();
-      const [inputs, outputs] = [192, 512];
-      const weights = zeroInt4((inputs * outputs) / 2);
-      for (let column = 0; column < outputs; column += 64) {
-        const row = Math.floor(column / blockWidth) * inputs + 130;
-        weights[(row * blockWidth + (column % blockWidth)) / 2] = 0x89 + column / 64;
-      }
-      const bits = arena.place(packSpikes([[130]], 3), 'bits');
-      const packed = arena.place(weights, 'weights');
-      const scales = arena.place(new Float32Array(2 * outputs).fill(100, 0, outputs).fill(2, outputs), 'scales');
-      const bias = arena.place(new Float32Array(outputs), 'bias');
-      const { acc, counts, work } = outcome(arena, new Float32Array(outputs));
-      kernels.addRowsInt4(bits, 3, 1, packed, scales, bias, blockWidth, outputs, 192, 448, acc, 0, counts);
-      const sums = arena.floats(acc, outputs);
-      expect(nonZero(sums.subarray(192, 448))).to.deep.equal({ 0: 8, 64: 10, 128: 12, 192: 14 });
-      expect([...sums.subarray(0, 192), ...sums.subarray(448)]).to.deep.equal(new Array(256).fill(-7));
-      expect(work()).to.deep.equal([256, 128]);
-    });
-  }
+  it('finds a column in the row of its input and leaves columns outside the range alone', () => {
+    const { arena, kernels } = referenceArena();
+    const weights = zeroInt4((192 * 448) / 2);
+    // Input 130 holds 1 + column / 64 in the first column of every 64; its row starts at byte 130 · 224 = 29120.
+    for (let word = 0; word < 7; word++) weights[29_120 + 32 * word] = 0x89 + word;
+    const bits = arena.place(packSpikes([[130]], 3), 'bits');
+    const packed = arena.place(weights, 'weights');
+    const scales = arena.place(new Float32Array(2 * 448).fill(100, 0, 448).fill(2, 448), 'scales');
+    const bias = arena.place(new Float32Array(448), 'bias');
+    const { acc, counts, work } = outcome(arena, new Float32Array(448));
+    kernels.addRowsInt4(bits, 3, 1, packed, scales, bias, 448, 128, 384, acc, 0, counts);
+    const sums = arena.floats(acc, 448);
+    expect(nonZero(sums.subarray(128, 384))).to.deep.equal({ 0: 6, 64: 8, 128: 10, 192: 12 });
+    expect([...sums.subarray(0, 128), ...sums.subarray(384)]).to.deep.equal(new Array(192).fill(-7));
+    expect(work()).to.deep.equal([256, 128]);
+  });
 });
