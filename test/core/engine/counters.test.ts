@@ -6,7 +6,7 @@ import { partOf } from '../../../src/core/engine/step.js';
 import { TINY_STUDENT } from '../../support/tiny-models.js';
 
 // D 8, F 16, H 2, two layers, T 4, pairs; so K 4 and an entrance of 16.
-const shape = engineShape(TINY_STUDENT, 'int8');
+const shape = engineShape(TINY_STUDENT);
 const SITES = ['attention_entry', 'query', 'key', 'value', 'attention', 'attention_out', 'feed_forward_entry', 'hidden'] as const;
 
 /** Counters with `base + n` spikes at the n-th site of layer 0, nothing in layer 1. */
