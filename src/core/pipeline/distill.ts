@@ -24,7 +24,8 @@ import { loadRunCorpus } from './corpus.js';
 import { createDistillation, distillationBatches } from './distillation.js';
 import { prepareBackend } from './prepare-backend.js';
 import type { RunProvenance } from './run-folder.js';
-import { createRunFolder, RESOLVED_CONFIG, runIdentity, runProvenance } from './run-folder.js';
+import { RESOLVED_CONFIG } from './run-files.js';
+import { createRunFolder, runIdentity, runProvenance } from './run-folder.js';
 import { copyTokenizer } from './tokenizer-files.js';
 
 /** Result of `bispik distill`; the names are promised to scripts. */

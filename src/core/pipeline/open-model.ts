@@ -8,7 +8,7 @@ import { FormatError, UsageError } from '../errors.js';
 import { STUDENT_MODEL_TYPE } from '../student/config.js';
 import { readJsonFile } from '../teacher/config.js';
 import type { LanguageModel, Reporter, WeightPrecision } from '../types.js';
-import { RESOLVED_CONFIG } from './run-folder.js';
+import { RESOLVED_CONFIG } from './run-files.js';
 
 /** A model folder: what kind it is, and where exactly it lies. */
 export interface ModelFolder {

@@ -9,9 +9,7 @@ import type { DistillConfig, TeacherConfig } from '../config/schema.js';
 import { packageRoot } from '../config/shipped.js';
 import { explainWriteFailure, writeTextAtomically } from '../hub/atomic-write.js';
 import { holdsCheckpoints } from '../train/run.js';
-
-/** Name of the resolved configuration in a run folder. */
-export const RESOLVED_CONFIG = 'config.resolved.yaml';
+import { RESOLVED_CONFIG } from './run-files.js';
 
 /** What made a result; written beside it. */
 export interface RunProvenance {
