@@ -88,7 +88,7 @@ export async function startCrew({ machine, memory, module, barrier, threads }: C
       try {
         runJob(machine, job, { part: 0, parts: threads, sync: () => barrier(control, threads, BARRIER_SPINS) });
       } catch (cause) {
-        if (Atomics.load(fields, CONTROL.failed) === 0) throw cause;
+        if (Atomics.exchange(fields, CONTROL.failed, 1) === 0) throw cause; // ours; the others stop when they look
         throw new BackendError('a thread of the engine failed', { cause, suggestions: ['--threads 1'] });
       }
     },
