@@ -6,6 +6,7 @@ import type { WeightPrecision } from '../types.js';
  * follows from a student's configuration and the precision, so that equal inputs always give equal addresses.
  */
 
+/** What a student can be packed as. */
 export const ENGINE_PRECISIONS: readonly WeightPrecision[] = ['float32', 'int8', 'int4'];
 
 /** The spiking matrices of a block. */
