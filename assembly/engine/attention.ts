@@ -114,17 +114,12 @@ export function attend(
   return <f64>spikes;
 }
 
-/** counts (T, 64) i32: |query AND key| of the first `valid` positions of a page. */
-// @ts-ignore: decorator
-@inline
+/** counts (T, 64) i32: |query AND key| of the first `valid` positions of a page, rounded up to a multiple of 8. */
 function countOverlaps(queries: usize, keys: usize, timeSteps: i32, headWords: i32, valid: i32, counts: usize): void {
   for (let t = 0; t < timeSteps; t++) {
     const into = counts + ((<usize>(t * PAGE)) << 2);
-    const query = load<u64>(queries + ((<usize>(t * headWords)) << 3));
     const row = keys + ((<usize>(t * headWords * PAGE)) << 3);
-    for (let j = 0; j < valid; j++) {
-      store<i32>(into + ((<usize>j) << 2), <i32>popcnt(query & load<u64>(row + ((<usize>j) << 3))));
-    }
+    countRow(load<u64>(queries + ((<usize>(t * headWords)) << 3)), row, valid, into);
     for (let w = 1; w < headWords; w++) {
       const more = load<u64>(queries + ((<usize>(t * headWords + w)) << 3));
       const next = row + ((<usize>(w * PAGE)) << 3);
@@ -133,6 +128,23 @@ function countOverlaps(queries: usize, keys: usize, timeSteps: i32, headWords: i
         store<i32>(at, load<i32>(at) + <i32>popcnt(more & load<u64>(next + ((<usize>j) << 3))));
       }
     }
+  }
+}
+
+/** Eight positions a turn: a turn's own cost would be more than half of the work for one. */
+function countRow(query: u64, row: usize, valid: i32, into: usize): void {
+  const end = into + ((<usize>valid) << 2);
+  while (into < end) {
+    store<i32>(into, <i32>popcnt(query & load<u64>(row)));
+    store<i32>(into, <i32>popcnt(query & load<u64>(row, 8)), 4);
+    store<i32>(into, <i32>popcnt(query & load<u64>(row, 16)), 8);
+    store<i32>(into, <i32>popcnt(query & load<u64>(row, 24)), 12);
+    store<i32>(into, <i32>popcnt(query & load<u64>(row, 32)), 16);
+    store<i32>(into, <i32>popcnt(query & load<u64>(row, 40)), 20);
+    store<i32>(into, <i32>popcnt(query & load<u64>(row, 48)), 24);
+    store<i32>(into, <i32>popcnt(query & load<u64>(row, 56)), 28);
+    row += 64;
+    into += 32;
   }
 }
 
@@ -165,22 +177,53 @@ function chargePage(
   }
 }
 
-/** Adds the value bits of the positions set in `word` to 64 byte counters. */
-// @ts-ignore: decorator
-@inline
+/**
+ * Adds the value bits of the positions set in `word` to 64 byte counters. Seven value words are first added bit by bit to a
+ * three-digit number per channel, so that three words are spread to bytes instead of seven.
+ */
 function addValues(word: u64, values: usize, counters: usize): void {
-  const bit = i8x16(1, 2, 4, 8, 16, 32, 64, -128, 1, 2, 4, 8, 16, 32, 64, -128);
-  let c0 = v128.load(counters), c1 = v128.load(counters, 16), c2 = v128.load(counters, 32), c3 = v128.load(counters, 48);
+  while (popcnt(word) >= 7) {
+    const a = load<u64>(values + ((<usize>ctz(word)) << 3)); word &= word - 1;
+    const b = load<u64>(values + ((<usize>ctz(word)) << 3)); word &= word - 1;
+    const c = load<u64>(values + ((<usize>ctz(word)) << 3)); word &= word - 1;
+    const d = load<u64>(values + ((<usize>ctz(word)) << 3)); word &= word - 1;
+    const e = load<u64>(values + ((<usize>ctz(word)) << 3)); word &= word - 1;
+    const f = load<u64>(values + ((<usize>ctz(word)) << 3)); word &= word - 1;
+    const g = load<u64>(values + ((<usize>ctz(word)) << 3)); word &= word - 1;
+    const abc = a ^ b ^ c, abcde = abc ^ d ^ e;
+    const k0 = majority(a, b, c), k1 = majority(abc, d, e), k2 = majority(abcde, f, g);
+    spread(abcde ^ f ^ g, 1, counters);
+    spread(k0 ^ k1 ^ k2, 2, counters);
+    spread(majority(k0, k1, k2), 4, counters);
+  }
   while (word != 0) {
-    const x = v128.load64_splat(values + ((<usize>ctz(word)) << 3));
-    // A byte whose bit is set compares equal, −1; subtracting it counts one more.
-    c0 = i8x16.sub(c0, i8x16.eq(v128.and(i8x16.shuffle(x, x, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1), bit), bit));
-    c1 = i8x16.sub(c1, i8x16.eq(v128.and(i8x16.shuffle(x, x, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3), bit), bit));
-    c2 = i8x16.sub(c2, i8x16.eq(v128.and(i8x16.shuffle(x, x, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5), bit), bit));
-    c3 = i8x16.sub(c3, i8x16.eq(v128.and(i8x16.shuffle(x, x, 6, 6, 6, 6, 6, 6, 6, 6, 7, 7, 7, 7, 7, 7, 7, 7), bit), bit));
+    spread(load<u64>(values + ((<usize>ctz(word)) << 3)), 1, counters);
     word &= word - 1;
   }
-  v128.store(counters, c0); v128.store(counters, c1, 16); v128.store(counters, c2, 32); v128.store(counters, c3, 48);
+}
+
+/** The carry of three bits. */
+// @ts-ignore: decorator
+@inline
+function majority(a: u64, b: u64, c: u64): u64 {
+  return (a & b) | ((a ^ b) & c);
+}
+
+/** Adds `weight` to the counters of the channels set in `bits`. */
+// @ts-ignore: decorator
+@inline
+function spread(bits: u64, weight: i8, counters: usize): void {
+  const bit = i8x16(1, 2, 4, 8, 16, 32, 64, -128, 1, 2, 4, 8, 16, 32, 64, -128);
+  const weights = i8x16.splat(weight);
+  const x = i64x2.splat(bits);
+  const b0 = i8x16.eq(v128.and(i8x16.shuffle(x, x, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1), bit), bit);
+  const b1 = i8x16.eq(v128.and(i8x16.shuffle(x, x, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3), bit), bit);
+  const b2 = i8x16.eq(v128.and(i8x16.shuffle(x, x, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5), bit), bit);
+  const b3 = i8x16.eq(v128.and(i8x16.shuffle(x, x, 6, 6, 6, 6, 6, 6, 6, 6, 7, 7, 7, 7, 7, 7, 7, 7), bit), bit);
+  v128.store(counters, i8x16.add(v128.load(counters), v128.and(b0, weights)));
+  v128.store(counters, i8x16.add(v128.load(counters, 16), v128.and(b1, weights)), 16);
+  v128.store(counters, i8x16.add(v128.load(counters, 32), v128.and(b2, weights)), 32);
+  v128.store(counters, i8x16.add(v128.load(counters, 48), v128.and(b3, weights)), 48);
 }
 
 /** out (width) i32 += byte counters. */
