@@ -1,10 +1,12 @@
 import type { OpCounts, SiteCounts, SpikeSite, WorkDone } from '../types.js';
 import { SPIKE_SITES } from '../types.js';
+import type { StudentConfig } from '../student/config.js';
+import { causalPairs, fanOut } from '../student/fan-out.js';
 import type { EngineShape } from './layout.js';
 
 /**
- * Counters of a pass, one float64 each, for every thread: per layer the spikes of each site and how many keys the query spikes
- * met; then, for the whole pass, what the row kernels report.
+ * Counters of one call, one float64 each, for every thread: per layer the spikes of each site and how many keys the query spikes
+ * met; then, for all of it, what the row kernels report.
  */
 const PER_LAYER = SPIKE_SITES.length + 1;
 const MEETINGS = SPIKE_SITES.length;
@@ -32,16 +34,11 @@ export function rowCounterOffset(layers: number): number {
 
 export const NO_WORK: WorkDone = { tokens: 0, additions: 0, popcounts: 0, membraneUpdates: 0, weightBytes: 0, cacheBytes: 0, headBytes: 0 };
 
-/** Tokens of a pass and where they stand, and how many of them went through the head. */
+/** Tokens of one call and where they stand, and how many of them went through the head. */
 export interface PassedTokens {
   readonly tokens: number;
   readonly start: number;
   readonly headTokens: number;
-}
-
-/** Query·key pairs per head and layer: every token meets itself and all before it. */
-function causalPairs({ tokens, start }: PassedTokens): number {
-  return tokens * start + (tokens * (tokens + 1)) / 2;
 }
 
 /** Channels of a site per token and time step; the attention site has pairs instead. */
@@ -54,26 +51,15 @@ function channelsOf(site: SpikeSite, shape: EngineShape): number {
   }
 }
 
-/** Additions one spike causes in its matrix (or, for attention, the width of the value it selects). */
-function fanOut(site: SpikeSite, shape: EngineShape): number {
-  switch (site) {
-    case 'attention_entry': return 3 * shape.width;
-    case 'attention': return shape.headWidth;
-    case 'attention_out': case 'hidden': return shape.width;
-    case 'feed_forward_entry': return shape.feedForwardWidth;
-    default: return 0;
-  }
-}
-
-/** Operation counts of a pass from the summed counters of all threads. `sites` are those the student has, in forward order. */
-export function passCounts(counters: Float64Array, passed: PassedTokens, model: { shape: EngineShape; sites: readonly SpikeSite[] }): OpCounts {
-  const { shape, sites } = model;
-  const pairs = causalPairs(passed);
+/** Operation counts of one call from the summed counters of all threads. `sites` are those the student has, in forward order. */
+export function passCounts(counters: Float64Array, passed: PassedTokens, model: { config: StudentConfig; shape: EngineShape; sites: readonly SpikeSite[] }): OpCounts {
+  const { config, shape, sites } = model;
+  const pairs = causalPairs({ length: passed.tokens, offset: passed.start });
   const found: SiteCounts[] = [];
   for (let layer = 0; layer < shape.layers; layer++) {
     for (const site of sites) {
       const spikes = counters[spikeCounter(layer, site)]!;
-      const accumulates = site === 'query' ? counters[meetingCounter(layer)]! : spikes * fanOut(site, shape);
+      const accumulates = site === 'query' ? counters[meetingCounter(layer)]! : spikes * fanOut(site, config, 0);
       found.push({ layer, site, spikes, slots: shape.timeSteps * channelsOf(site, shape) * (site === 'attention' ? pairs : passed.tokens), accumulates });
     }
   }
@@ -85,7 +71,7 @@ export function passCounts(counters: Float64Array, passed: PassedTokens, model: 
   };
 }
 
-/** `work` plus that of one pass. */
+/** `work` plus that of one call. */
 export function addWork(work: WorkDone, pass: { counters: Float64Array; counts: OpCounts; headBytes: number; shape: EngineShape }): WorkDone {
   const { counters, counts, shape } = pass;
   const attentionSpikes = counts.sites.reduce((sum, { site, spikes }) => sum + (site === 'attention' ? spikes : 0), 0);

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { checkTokenIds } from '../corpus/token-ids.js';
 import { ShapeError } from '../errors.js';
 import type { ModelShape, TokenIds } from '../types.js';
 
@@ -9,19 +10,11 @@ import type { ModelShape, TokenIds } from '../types.js';
  */
 export function tokenTensor(sequences: readonly TokenIds[], shape: ModelShape, offset: number): tf.Tensor2D {
   const length = sequences[0]?.length ?? 0;
-  if (length === 0) throw new ShapeError('there are no tokens to run the model on');
-  if (offset + length > shape.contextLength) {
-    throw new ShapeError(`${offset + length} tokens are more than the model's context of ${shape.contextLength}`);
-  }
+  if (sequences.length === 0) throw new ShapeError('there are no tokens to run the model on');
   const flat = new Int32Array(sequences.length * length);
   sequences.forEach((sequence, row) => {
     if (sequence.length !== length) throw new ShapeError(`sequence ${row} has ${sequence.length} tokens, sequence 0 has ${length}: one batch needs equal lengths`);
-    const wrong = Array.prototype.findIndex.call(sequence, (id: number) => !Number.isInteger(id) || id < 0 || id >= shape.vocabSize);
-    if (wrong >= 0) {
-      throw new ShapeError(`token id ${sequence[wrong]} at position ${wrong} is outside the model's vocabulary of ${shape.vocabSize}`, {
-        suggestions: ['Tokenise the text with the tokenizer of this model'],
-      });
-    }
+    checkTokenIds(sequence, shape, offset);
     flat.set(sequence, row * length);
   });
   return tf.tensor2d(flat, [sequences.length, length], 'int32');

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { OpCounts, SiteCounts, SpikeSite } from '../types.js';
 import type { SpikeObserver } from './block.js';
 import type { StudentConfig } from './config.js';
+import { causalPairs, fanOut } from './fan-out.js';
 
 /** Which tokens of which sequences a forward pass worked on. */
 export interface CountedTokens {
@@ -65,24 +66,6 @@ function siteCounts(tally: Tally, perToken: ArrayLike<number>, of: { config: Stu
   }
   const slots = tally.slots === null ? causalPairs(tokens) * config.heads * config.neuron.timeSteps : tally.slots * tokens.length;
   return { layer: tally.layer, site: tally.site, spikes, slots, accumulates };
-}
-
-/** Additions one spike causes: the outputs of its row, the keys a query meets, or the width of the value it selects. */
-function fanOut(site: SpikeSite, config: StudentConfig, keys: number): number {
-  const { hiddenSize: D, feedForwardSize: F, heads } = config;
-  switch (site) {
-    case 'attention_entry': return 3 * D;
-    case 'query': return keys;
-    case 'attention': return D / heads;
-    case 'attention_out': return D;
-    case 'feed_forward_entry': return F;
-    case 'hidden': return D;
-    case 'key': case 'value': case 'attention_write': case 'feed_forward_write': return 0;
-  }
-}
-
-function causalPairs({ length, offset }: CountedTokens): number {
-  return length * offset + (length * (length + 1)) / 2;
 }
 
 /** What stays real-valued per sequence (final norm's scale, head), and the query·key pairs compared. */

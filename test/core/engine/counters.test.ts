@@ -22,7 +22,7 @@ function counters(base: number): Float64Array {
 describe('engine counters', () => {
   it('become spikes, chances and accumulates of each site, by hand', () => {
     // Three tokens at positions 5, 6, 7: they meet 6 + 7 + 8 = 21 keys. The head runs for one.
-    const counts = passCounts(counters(10), { tokens: 3, start: 5, headTokens: 1 }, { shape, sites: SITES });
+    const counts = passCounts(counters(10), { tokens: 3, start: 5, headTokens: 1 }, { config: TINY_STUDENT, shape, sites: SITES });
     expect(counts.sites.slice(0, 8).map(({ site, spikes, slots, accumulates }) => [site, spikes, slots, accumulates])).to.deep.equal([
       ['attention_entry', 10, 3 * 4 * 16, 10 * 24],
       ['query', 11, 3 * 4 * 8, 77],
@@ -38,7 +38,7 @@ describe('engine counters', () => {
   });
 
   it('add up to the work done', () => {
-    const pass = { counters: counters(10), counts: passCounts(counters(10), { tokens: 3, start: 5, headTokens: 1 }, { shape, sites: SITES }), headBytes: 50, shape };
+    const pass = { counters: counters(10), counts: passCounts(counters(10), { tokens: 3, start: 5, headTokens: 1 }, { config: TINY_STUDENT, shape, sites: SITES }), headBytes: 50, shape };
     const once = addWork(NO_WORK, pass);
     // Per layer: 3·4·(16 + 4·8 + 16 + 16) membranes of channels and 168 of pairs.
     expect(once).to.deep.equal({
