@@ -40,7 +40,7 @@ function listWord(bits: u64, base: u32, stride: u32, end: usize): usize {
  * Lists the fired inputs of every vector, chunk by chunk: `lists` (vectors, chunks, 64·chunkWords) u32, `counts` (vectors, chunks) i32.
  * Returns how many fired in all.
  */
-export function listVectors(bits: usize, words: i32, vectors: i32, chunkWords: i32, stride: u32, lists: usize, counts: usize): i64 {
+function listVectors(bits: usize, words: i32, vectors: i32, chunkWords: i32, stride: u32, lists: usize, counts: usize): i64 {
   const bytes = listBytes(chunkWords);
   let total: i64 = 0;
   for (let v = 0; v < vectors; v++) {
@@ -67,8 +67,49 @@ function listChunk(bits: usize, first: i32, words: i32, chunkWords: i32, stride:
   return list;
 }
 
+/** Where a call's lists lie in its scratch: tile, lists of all vectors and of their union, the union, lengths of the lists. */
+// @ts-ignore: decorator
+@inline
+export function listsAt(scratch: usize): usize {
+  return scratch + TILE_BYTES;
+}
+
+// @ts-ignore: decorator
+@inline
+function unionAt(scratch: usize, words: i32, vectors: i32, chunkWords: i32): usize {
+  return listsAt(scratch) + <usize>(vectors + 1) * chunksOf(words, chunkWords) * listBytes(chunkWords);
+}
+
+// @ts-ignore: decorator
+@inline
+export function lengthsAt(scratch: usize, words: i32, vectors: i32, chunkWords: i32): usize {
+  return unionAt(scratch, words, vectors, chunkWords) + ((<usize>words) << 3);
+}
+
+/**
+ * Makes the lists of a call and adds to its two float64 counters: additions done, and bytes of weights read, `weightBytes` for each
+ * column of an input that fired at least once.
+ */
+export function listCall(
+  bits: usize, words: i32, vectors: i32, chunkWords: i32, stride: u32, columns: i32, weightBytes: f64, scratch: usize, counts: usize,
+): void {
+  const fired = listVectors(bits, words, vectors, chunkWords, stride, listsAt(scratch), lengthsAt(scratch, words, vectors, chunkWords));
+  const rows = unite(bits, words, vectors, unionAt(scratch, words, vectors, chunkWords));
+  store<f64>(counts, load<f64>(counts) + <f64>fired * <f64>columns);
+  store<f64>(counts, load<f64>(counts, 8) + weightBytes * <f64>rows * <f64>columns, 8);
+}
+
+/** Lists the union as one more vector, behind the last. */
+export function listUnion(words: i32, vectors: i32, chunkWords: i32, stride: u32, scratch: usize): void {
+  const first = <usize>vectors * chunksOf(words, chunkWords);
+  listVectors(
+    unionAt(scratch, words, vectors, chunkWords), words, 1, chunkWords, stride,
+    listsAt(scratch) + first * listBytes(chunkWords), lengthsAt(scratch, words, vectors, chunkWords) + (first << 2),
+  );
+}
+
 /** The bitwise or of all vectors, `words` words at `union`; returns how many inputs fired at least once. */
-export function unite(bits: usize, words: i32, vectors: i32, union: usize): i32 {
+function unite(bits: usize, words: i32, vectors: i32, union: usize): i32 {
   let rows = 0;
   for (let word = 0; word < words; word++) {
     let at = bits + ((<usize>word) << 3);
@@ -83,9 +124,10 @@ export function unite(bits: usize, words: i32, vectors: i32, union: usize): i32 
   return rows;
 }
 
-/** One load in every 64 bytes of the listed rows, so that the cache misses of a chunk overlap; the result is to be stored somewhere. */
-export function fetchRows(list: usize, length: i32, rows: usize, bytes: i32): u32 {
-  const end = list + ((<usize>length) << 2);
+/** One load in every 64 bytes of a chunk's rows that fired in any vector, so that their cache misses overlap; the result is to be stored somewhere. */
+export function fetchChunk(lists: usize, lengths: usize, slot: usize, chunkWords: i32, rows: usize, bytes: i32): u32 {
+  let list = lists + slot * listBytes(chunkWords);
+  const end = list + ((<usize>load<i32>(lengths + (slot << 2))) << 2);
   let touched: u32 = 0;
   while (list < end) {
     const row = rows + <usize>load<u32>(list);
@@ -93,10 +135,4 @@ export function fetchRows(list: usize, length: i32, rows: usize, bytes: i32): u3
     list += 4;
   }
   return touched;
-}
-
-/** Adds to two float64 counters: additions done, and bytes of weights read. */
-export function count(counts: usize, additions: f64, bytes: f64): void {
-  store<f64>(counts, load<f64>(counts) + additions);
-  store<f64>(counts + 8, load<f64>(counts + 8) + bytes);
 }

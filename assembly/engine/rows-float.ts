@@ -1,4 +1,4 @@
-import { chunksOf, count, fetchRows, listBytes, listVectors, MAX_DIRECT, TILE_BYTES, unite } from './lists';
+import { chunksOf, fetchChunk, lengthsAt, listBytes, listCall, listsAt, listUnion, MAX_DIRECT } from './lists';
 
 /** Spike-driven products with float32 weights (inputs, outputs): each sum starts from the bias and adds the fired rows, ascending. */
 
@@ -13,34 +13,28 @@ export function addRowsFloat(
 ): void {
   const chunks = chunksOf(words, CHUNK_WORDS);
   const isDirect = vectors <= MAX_DIRECT;
-  const tile = scratch;
-  const lists = tile + TILE_BYTES;
-  const union = lists + <usize>(vectors + 1) * chunks * listBytes(CHUNK_WORDS);
-  const lengths = union + ((<usize>words) << 3);
   const stride = isDirect ? outputs << 2 : 256;
-  const fired = listVectors(bits, words, vectors, CHUNK_WORDS, stride, lists, lengths);
-  const rows = unite(bits, words, vectors, union);
-  count(counts, <f64>fired * <f64>(to - from), 4 * <f64>rows * <f64>(to - from));
+  listCall(bits, words, vectors, CHUNK_WORDS, stride, to - from, 4, scratch, counts);
+  const lists = listsAt(scratch);
+  const lengths = lengthsAt(scratch, words, vectors, CHUNK_WORDS);
   if (isDirect) {
-    const unionLists = lists + <usize>vectors * chunks * listBytes(CHUNK_WORDS);
-    const unionLengths = lengths + ((<usize>vectors * chunks) << 2);
-    listVectors(union, words, 1, CHUNK_WORDS, stride, unionLists, unionLengths);
-    addDirect(lists, lengths, chunks, vectors, unionLists, unionLengths, weights, bias, outputs, from, to, acc, tile);
+    listUnion(words, vectors, CHUNK_WORDS, stride, scratch);
+    addDirect(lists, lengths, chunks, vectors, weights, bias, outputs, from, to, acc, scratch);
   } else {
-    addTiled(lists, lengths, chunks, vectors, weights, words << 6, bias, outputs, from, to, acc, tile);
+    addTiled(lists, lengths, chunks, vectors, weights, words << 6, bias, outputs, from, to, acc, scratch);
   }
 }
 
 /** Chunk by chunk; its rows are fetched once before they are added, so that their cache misses overlap. */
 function addDirect(
-  lists: usize, lengths: usize, chunks: i32, vectors: i32, unionLists: usize, unionLengths: usize,
+  lists: usize, lengths: usize, chunks: i32, vectors: i32,
   weights: usize, bias: usize, outputs: i32, from: i32, to: i32, acc: usize, sink: usize,
 ): void {
   const rowBytes = outputs << 2;
   let rows = weights + ((<usize>from) << 2);
   let touched: u32 = 0;
   for (let chunk = 0; chunk < chunks; chunk++) {
-    touched ^= fetchRows(unionLists + <usize>chunk * listBytes(CHUNK_WORDS), load<i32>(unionLengths + ((<usize>chunk) << 2)), rows, (to - from) << 2);
+    touched ^= fetchChunk(lists, lengths, <usize>(vectors * chunks + chunk), CHUNK_WORDS, rows, (to - from) << 2);
     for (let column = from; column < to; column += 64) {
       addVectors(lists, lengths, chunks, chunk, vectors, rows + ((<usize>(column - from)) << 2), bias, outputs, column, acc);
     }

@@ -1,4 +1,4 @@
-import { chunksOf, count, listBytes, listVectors, MAX_DIRECT, TILE_BYTES, unite } from './lists';
+import { chunksOf, lengthsAt, listBytes, listCall, listsAt, MAX_DIRECT } from './lists';
 
 /**
  * Spike-driven products with int8 weights: the rows of the inputs that fired are added, nothing else is read. Sums are exact.
@@ -21,18 +21,14 @@ export function addRowsInt8(
 ): void {
   const chunks = chunksOf(words, CHUNK_WORDS);
   const isDirect = vectors <= MAX_DIRECT;
-  const tile = scratch;
-  const lists = tile + TILE_BYTES;
-  const union = lists + <usize>(vectors + 1) * chunks * listBytes(CHUNK_WORDS);
-  const lengths = union + ((<usize>words) << 3);
   const stride = isDirect ? outputs : 64;
-  const fired = listVectors(bits, words, vectors, CHUNK_WORDS, stride, lists, lengths);
-  const rows = unite(bits, words, vectors, union);
-  count(counts, <f64>fired * <f64>(to - from), <f64>rows * <f64>(to - from));
+  listCall(bits, words, vectors, CHUNK_WORDS, stride, to - from, 1, scratch, counts);
+  const lists = listsAt(scratch);
+  const lengths = lengthsAt(scratch, words, vectors, CHUNK_WORDS);
   if (isDirect) {
-    addDirect(lists, lengths, chunks, vectors, weights, outputs, from, to, acc, tile);
+    addDirect(lists, lengths, chunks, vectors, weights, outputs, from, to, acc, scratch);
   } else {
-    addTiled(lists, lengths, chunks, vectors, weights, words << 6, outputs, from, to, acc, tile);
+    addTiled(lists, lengths, chunks, vectors, weights, words << 6, outputs, from, to, acc, scratch);
   }
 }
 

@@ -1,5 +1,7 @@
 import type { EngineKernels } from '../../src/core/engine/kernels.js';
 import { referenceKernels } from '../../src/core/engine/reference.js';
+import type { WasmMemory } from '../../src/core/wasm/api.js';
+import { wasmApi } from '../../src/core/wasm/api.js';
 
 /** A memory for engine kernels laid out by a test: arrays are placed one after another and read back by address. */
 
@@ -54,17 +56,10 @@ export function createArena(memory: { readonly buffer: ArrayBufferLike }): Kerne
   };
 }
 
-/** The part of the WebAssembly API that the tests of the engine use; the types of Node 20 do not declare it. */
-declare const WebAssembly: { readonly Memory: new (descriptor: { readonly initial: number }) => WasmMemory };
-
-export interface WasmMemory {
-  readonly buffer: ArrayBuffer;
-  grow(pages: number): number;
-}
 
 /** A WebAssembly memory of `pages` times 64 KiB. */
 export function createWasmMemory(pages: number): WasmMemory {
-  return new WebAssembly.Memory({ initial: pages });
+  return new wasmApi.Memory({ initial: pages });
 }
 
 /** A zeroed arena and the reference kernels on it. */

@@ -3,7 +3,8 @@ import type { EngineKernels } from '../../src/core/engine/kernels.js';
 import { referenceKernels } from '../../src/core/engine/reference.js';
 import type { KernelInputs } from './kernel-inputs.js';
 import { kernelInputs } from './kernel-inputs.js';
-import type { KernelArena, PlacedArray, WasmMemory } from './kernel-memory.js';
+import type { WasmMemory } from '../../src/core/wasm/api.js';
+import type { KernelArena, PlacedArray } from './kernel-memory.js';
 import { createArena, createWasmMemory } from './kernel-memory.js';
 
 /** Runs engine kernels and the reference on identical memories and compares all of both, bit for bit. */
@@ -49,7 +50,7 @@ export async function openTwins(open: (memory: WasmMemory) => Promise<EngineKern
   };
 }
 
-function expectEqualMemory(placed: readonly PlacedArray[], expected: ArrayBuffer, actual: ArrayBuffer): void {
+function expectEqualMemory(placed: readonly PlacedArray[], expected: ArrayBufferLike, actual: ArrayBufferLike): void {
   let start = 0;
   for (const scratch of placed.filter(({ label }) => label === SCRATCH)) {
     expectEqualBytes(placed, [expected, actual], { start, end: scratch.address });
@@ -58,7 +59,7 @@ function expectEqualMemory(placed: readonly PlacedArray[], expected: ArrayBuffer
   expectEqualBytes(placed, [expected, actual], { start, end: expected.byteLength });
 }
 
-function expectEqualBytes(placed: readonly PlacedArray[], buffers: readonly [ArrayBuffer, ArrayBuffer], range: { start: number; end: number }): void {
+function expectEqualBytes(placed: readonly PlacedArray[], buffers: readonly [ArrayBufferLike, ArrayBufferLike], range: { start: number; end: number }): void {
   const [expected, actual] = [Buffer.from(buffers[0]), Buffer.from(buffers[1])];
   const { start, end } = range;
   if (expected.compare(actual, start, end, start, end) === 0) return;
@@ -67,7 +68,7 @@ function expectEqualBytes(placed: readonly PlacedArray[], buffers: readonly [Arr
   throw new Error(describeDifference(placed, buffers, address));
 }
 
-function describeDifference(placed: readonly PlacedArray[], buffers: readonly [ArrayBuffer, ArrayBuffer], address: number): string {
+function describeDifference(placed: readonly PlacedArray[], buffers: readonly [ArrayBufferLike, ArrayBufferLike], address: number): string {
   const array = placed.find((candidate) => address >= candidate.address && address < candidate.address + candidate.sizeBytes);
   if (array === undefined) return `byte ${address}, which belongs to no array of the case, was changed`;
   const [expected, actual] = [array.view(buffers[0]), array.view(buffers[1])];

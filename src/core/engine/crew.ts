@@ -6,7 +6,7 @@ import type { Barrier } from './instantiate.js';
 import type { EngineMemory } from './memory.js';
 import type { Job, Machine } from './step.js';
 import { runJob } from './step.js';
-import type { WasmMemory, WasmModule } from './webassembly.js';
+import type { WasmMemory, WasmModule } from '../wasm/api.js';
 
 /** Those who run jobs: this thread, alone or with workers. */
 export interface Crew {

@@ -1,7 +1,7 @@
 import { BackendError } from '../errors.js';
 import { SECTION_ALIGNMENT, WASM_MEMORY_BYTES } from './layout.js';
-import type { WasmMemory } from './webassembly.js';
-import { WASM_PAGE_BYTES, wasmApi } from './webassembly.js';
+import type { WasmMemory } from '../wasm/api.js';
+import { WASM_PAGE_BYTES, wasmApi } from '../wasm/api.js';
 
 /** The one memory an engine works in. Addresses below the first allocation stay unused, so that 0 is never a valid one. */
 export interface EngineMemory {

@@ -1,14 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import v8 from 'node:v8';
 
-import { BackendError } from '../../errors.js';
-import { instantiateKernels, WebAssembly } from './instantiate.js';
-
-/** Where the compiled kernels lie: seen from dist/src/core/backend/wasm-kernels, and from src/core/backend/wasm-kernels when no build is used. */
-const FOLDER_URLS = [
-  new URL('../../../../kernels/', import.meta.url),
-  new URL('../../../../dist/kernels/', import.meta.url),
-];
+import { WASM_PAGE_BYTES, wasmApi } from '../../wasm/api.js';
+import { readKernelFile } from '../../wasm/kernel-files.js';
+import { instantiateKernels } from './instantiate.js';
 
 /** Compiled kernels that run here. */
 export interface KernelBinary {
@@ -21,30 +15,18 @@ export interface KernelBinary {
  * the same bits everywhere. @throws BackendError when the kernels are not built.
  */
 export async function readKernelBinary(): Promise<KernelBinary> {
-  const fused = await readBinary('training-fused.wasm');
+  const fused = await readKernelFile('training-fused.wasm');
   if (canValidate(fused) && (await fuses(fused))) return { bytes: fused, hasFusedMultiplyAdd: true };
-  return { bytes: await readBinary('training.wasm'), hasFusedMultiplyAdd: false };
-}
-
-async function readBinary(name: string): Promise<Uint8Array> {
-  for (const folder of FOLDER_URLS) {
-    try {
-      return await readFile(new URL(name, folder));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    }
-  }
-  throw new BackendError(`the wasm kernels are not built (dist/kernels/${name} is missing)`, { suggestions: ['npm run build:kernels'] });
+  return { bytes: await readKernelFile('training.wasm'), hasFusedMultiplyAdd: false };
 }
 
 /** Relaxed SIMD is finished but behind a flag in Node.js 20, and in every later version on without one. */
 function canValidate(binary: Uint8Array): boolean {
   if (process.version.startsWith('v20.')) v8.setFlagsFromString('--experimental-wasm-relaxed-simd');
-  return WebAssembly.validate(binary);
+  return wasmApi.validate(binary);
 }
 
-/** Bytes of a 64 KiB page of memory, and how many pages the trial product needs at most. */
-const PAGE = 65_536;
+/** Pages of memory the trial product needs at most. */
 const TRIAL_PAGES = 16;
 
 /**
@@ -52,14 +34,14 @@ const TRIAL_PAGES = 16;
  * error of a², 2⁻²⁴, when the multiply-add rounds once, and 0 when it rounds twice. @returns whether all results are 2⁻²⁴.
  */
 async function fuses(binary: Uint8Array): Promise<boolean> {
-  const memory = new WebAssembly.Memory({ initial: TRIAL_PAGES });
+  const memory = new wasmApi.Memory({ initial: TRIAL_PAGES });
   const { gemm, gemmScratchBytes } = await instantiateKernels(binary, memory);
-  if (gemmScratchBytes(0) > (TRIAL_PAGES - 1) * PAGE) return false;
+  if (gemmScratchBytes(0) > (TRIAL_PAGES - 1) * WASM_PAGE_BYTES) return false;
   const [rows, columns, depth, a] = [7, 11, 2, 1 + 2 ** -12];
   const floats = (count: number, at: number): Float32Array => new Float32Array(memory.buffer, at, count);
   const [left, right, result] = [floats(rows * depth, 0), floats(depth * columns, 1024), floats(rows * columns, 2048)];
   left.forEach((_, i) => { left[i] = i % depth === 0 ? -(1 + 2 ** -11) : a; });
   right.forEach((_, i) => { right[i] = i < columns ? 1 : a; });
-  gemm(left.byteOffset, right.byteOffset, result.byteOffset, 0, rows, columns, depth, 0, 0, PAGE);
+  gemm(left.byteOffset, right.byteOffset, result.byteOffset, 0, rows, columns, depth, 0, 0, WASM_PAGE_BYTES);
   return result.every((value) => value === 2 ** -24);
 }

@@ -2,8 +2,9 @@ import type { DataType, KernelFunc, NamedTensorInfoMap, TensorInfo } from '@tens
 import * as tf from '@tensorflow/tfjs-core';
 
 import { BackendError, ShapeError } from '../../errors.js';
+import { wasmApi } from '../../wasm/api.js';
 import type { KernelExports } from './instantiate.js';
-import { instantiateKernels, WebAssembly } from './instantiate.js';
+import { instantiateKernels } from './instantiate.js';
 
 /** The part of the WebAssembly backend of TensorFlow.js that the kernels stand on. */
 export interface WasmBackend {
@@ -38,7 +39,7 @@ export interface KernelHeap {
  */
 export async function openKernelHeap(backend: WasmBackend, binary: Uint8Array): Promise<KernelHeap> {
   const memory = backend.wasm.asm?.memory;
-  if (!(memory instanceof WebAssembly.Memory)) {
+  if (!(memory instanceof wasmApi.Memory)) {
     throw new BackendError('the wasm backend does not expose its memory, which the spiking kernels work in', {
       suggestions: ['npm install @tensorflow/tfjs-backend-wasm@4.22.0', '--backend cpu'],
     });

@@ -1,4 +1,4 @@
-import { BackendError } from '../../errors.js';
+import { compileKernels, instantiateModule } from '../../wasm/kernel-files.js';
 
 /** Every function the compiled kernels export; arguments are byte addresses, sizes, flags (0/1) and float32 values. */
 export const KERNEL_EXPORTS = [
@@ -11,31 +11,7 @@ export const KERNEL_EXPORTS = [
 export type KernelExport = (typeof KERNEL_EXPORTS)[number];
 export type KernelExports = Readonly<Record<KernelExport, (...values: number[]) => number>>;
 
-/** The part of the WebAssembly API used here; the types of Node 20 do not declare it. */
-interface WebAssemblyApi {
-  readonly Memory: new (size: { initial: number }) => { readonly buffer: ArrayBuffer };
-  validate(binary: Uint8Array): boolean;
-  instantiate(binary: Uint8Array, imports: { env: { memory: object } }): Promise<{ instance: { exports: Record<string, unknown> } }>;
-}
-export const { WebAssembly } = globalThis as unknown as { readonly WebAssembly: WebAssemblyApi };
-
-const REBUILD = 'npm run build:kernels';
-
-/**
- * Instantiates the compiled kernels inside a memory.
- * @throws BackendError when the binary is not the one these sources expect.
- */
+/** Instantiates the compiled kernels inside a memory. @throws BackendError when the binary is not the one these sources expect. */
 export async function instantiateKernels(binary: Uint8Array, memory: object): Promise<KernelExports> {
-  let exports: Record<string, unknown>;
-  try {
-    const { instance } = await WebAssembly.instantiate(binary, { env: { memory } });
-    exports = instance.exports;
-  } catch (cause) {
-    throw new BackendError('the compiled wasm kernels cannot be loaded', { cause, suggestions: [REBUILD] });
-  }
-  const missing = KERNEL_EXPORTS.filter((name) => typeof exports[name] !== 'function');
-  if (missing.length > 0) {
-    throw new BackendError(`the compiled wasm kernels lack ${missing.join(', ')}: they are older than this code`, { suggestions: [REBUILD] });
-  }
-  return exports as unknown as KernelExports;
+  return instantiateModule(await compileKernels(binary), memory, KERNEL_EXPORTS);
 }

@@ -5,7 +5,8 @@ import { promisify } from 'node:util';
 import { expect } from 'chai';
 
 import { readKernelBinary } from '../../../../src/core/backend/wasm-kernels/binary.js';
-import { instantiateKernels, WebAssembly } from '../../../../src/core/backend/wasm-kernels/instantiate.js';
+import { instantiateKernels } from '../../../../src/core/backend/wasm-kernels/instantiate.js';
+import { wasmApi } from '../../../../src/core/wasm/api.js';
 import { startWasm } from '../../../../src/core/backend/wasm.js';
 import { numbers } from '../../../support/kernel-cases.js';
 import { product, roundedOnce, roundedTwice } from '../../../support/product-reference.js';
@@ -17,7 +18,7 @@ const [A, B, C, SCRATCH] = [0, 262_144, 524_288, 1_048_576];
 
 /** The matrix product of a binary on plain arrays, outside any backend. */
 async function matrixProduct(name: string): Promise<(a: Float32Array, b: Float32Array, size: readonly [number, number, number]) => Float32Array> {
-  const memory = new WebAssembly.Memory({ initial: PAGES });
+  const memory = new wasmApi.Memory({ initial: PAGES });
   const { gemm } = await instantiateKernels(await readFile(new URL(name, FOLDER)), memory);
   return (a, b, [m, n, k]) => {
     new Float32Array(memory.buffer, A).set(a);

@@ -8,12 +8,13 @@ export interface WasmMemory {
 export type WasmModule = object & { readonly wasmModule?: true };
 
 interface WasmApi {
-  readonly Memory: new (limits: { initial: number; maximum: number; shared: boolean }) => WasmMemory;
+  readonly Memory: new (limits: { initial: number; maximum?: number; shared?: boolean }) => WasmMemory;
+  validate(binary: Uint8Array): boolean;
   compile(binary: Uint8Array): Promise<WasmModule>;
-  instantiate(module: WasmModule, imports: { env: { memory: WasmMemory } }): Promise<{ readonly exports: Readonly<Record<string, unknown>> }>;
+  instantiate(module: WasmModule, imports: { env: { memory: object } }): Promise<{ readonly exports: Readonly<Record<string, unknown>> }>;
 }
 
-/** The part of the WebAssembly API that the engine uses; neither ES2023 nor the types of Node.js 20 declare it. */
+/** The part of the WebAssembly API used here; neither ES2023 nor the types of Node.js 20 declare it. */
 export const wasmApi = (globalThis as unknown as { readonly WebAssembly: WasmApi }).WebAssembly;
 
 /** Bytes of a page of linear memory. */
