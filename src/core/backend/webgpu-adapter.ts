@@ -72,8 +72,15 @@ async function loadDawn(): Promise<Dawn> {
   }
 }
 
+/**
+ * Every instance of Dawn that was made. One that is collected as garbage while an event of its own is still scheduled is used after it
+ * was freed and ends the process, so also those whose adapter was not taken live as long as it does.
+ */
+const instances: Gpu[] = [];
+
 async function request(dawn: Dawn): Promise<ChosenAdapter | null> {
   const gpu = dawn.create([]);
+  instances.push(gpu);
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
   if (adapter === null) return null;
   const { vendor, architecture, description, isFallbackAdapter } = adapter.info;
