@@ -36,25 +36,18 @@ function listWord(bits: u64, base: u32, stride: u32, end: usize): usize {
   return end;
 }
 
-/**
- * Lists the fired inputs of every vector, chunk by chunk: `lists` (vectors, chunks, 64·chunkWords) u32, `counts` (vectors, chunks) i32.
- * Returns how many fired in all.
- */
-function listVectors(bits: usize, words: i32, vectors: i32, chunkWords: i32, stride: u32, lists: usize, counts: usize): i64 {
+/** Lists the fired inputs of every vector, chunk by chunk: `lists` (vectors, chunks, 64·chunkWords) u32, `lengths` (vectors, chunks) i32. */
+export function listVectors(bits: usize, words: i32, vectors: i32, chunkWords: i32, stride: u32, lists: usize, lengths: usize): void {
   const bytes = listBytes(chunkWords);
-  let total: i64 = 0;
   for (let v = 0; v < vectors; v++) {
     for (let first = 0; first < words; first += chunkWords) {
       const end = listChunk(bits, first, words, chunkWords, stride, lists);
-      const count = <i32>((end - lists) >> 2);
-      store<i32>(counts, count);
-      total += count;
-      counts += 4;
+      store<i32>(lengths, <i32>((end - lists) >> 2));
+      lengths += 4;
       lists += bytes;
     }
     bits += (<usize>words) << 3;
   }
-  return total;
 }
 
 function listChunk(bits: usize, first: i32, words: i32, chunkWords: i32, stride: u32, list: usize): usize {
@@ -87,20 +80,29 @@ export function lengthsAt(scratch: usize, words: i32, vectors: i32, chunkWords: 
 }
 
 /**
- * Makes the lists of a call and adds to its two float64 counters: additions done, and bytes of weights read, `weightBytes` for each
- * column of an input that fired at least once.
+ * Adds to a call's two float64 counters: additions done, and bytes of weights read, `weightBytes` for each column of an input that
+ * fired at least once.
  */
-export function listCall(
-  bits: usize, words: i32, vectors: i32, chunkWords: i32, stride: u32, columns: i32, weightBytes: f64, scratch: usize, counts: usize,
-): void {
-  const fired = listVectors(bits, words, vectors, chunkWords, stride, listsAt(scratch), lengthsAt(scratch, words, vectors, chunkWords));
-  const rows = unite(bits, words, vectors, unionAt(scratch, words, vectors, chunkWords));
+export function countCall(bits: usize, words: i32, vectors: i32, columns: i32, weightBytes: f64, counts: usize): void {
+  let fired: i64 = 0, rows: i64 = 0;
+  for (let word = 0; word < words; word++) {
+    let at = bits + ((<usize>word) << 3);
+    let all: u64 = 0;
+    for (let v = 0; v < vectors; v++) {
+      const bits = load<u64>(at);
+      all |= bits;
+      fired += popcnt(bits);
+      at += (<usize>words) << 3;
+    }
+    rows += popcnt(all);
+  }
   store<f64>(counts, load<f64>(counts) + <f64>fired * <f64>columns);
   store<f64>(counts, load<f64>(counts, 8) + weightBytes * <f64>rows * <f64>columns, 8);
 }
 
 /** Lists the union as one more vector, behind the last. */
-export function listUnion(words: i32, vectors: i32, chunkWords: i32, stride: u32, scratch: usize): void {
+export function listUnion(bits: usize, words: i32, vectors: i32, chunkWords: i32, stride: u32, scratch: usize): void {
+  unite(bits, words, vectors, unionAt(scratch, words, vectors, chunkWords));
   const first = <usize>vectors * chunksOf(words, chunkWords);
   listVectors(
     unionAt(scratch, words, vectors, chunkWords), words, 1, chunkWords, stride,
@@ -108,9 +110,8 @@ export function listUnion(words: i32, vectors: i32, chunkWords: i32, stride: u32
   );
 }
 
-/** The bitwise or of all vectors, `words` words at `union`; returns how many inputs fired at least once. */
-function unite(bits: usize, words: i32, vectors: i32, union: usize): i32 {
-  let rows = 0;
+/** The bitwise or of all vectors, `words` words at `union`. */
+function unite(bits: usize, words: i32, vectors: i32, union: usize): void {
   for (let word = 0; word < words; word++) {
     let at = bits + ((<usize>word) << 3);
     let all: u64 = 0;
@@ -119,9 +120,7 @@ function unite(bits: usize, words: i32, vectors: i32, union: usize): i32 {
       at += (<usize>words) << 3;
     }
     store<u64>(union + ((<usize>word) << 3), all);
-    rows += <i32>popcnt(all);
   }
-  return rows;
 }
 
 /** One load in every 64 bytes of a chunk's rows that fired in any vector, so that their cache misses overlap; the result is to be stored somewhere. */

@@ -1,4 +1,4 @@
-import { chunksOf, fetchChunk, lengthsAt, listBytes, listCall, listsAt, listUnion, MAX_DIRECT } from './lists';
+import { chunksOf, countCall, fetchChunk, lengthsAt, listBytes, listsAt, listUnion, listVectors, MAX_DIRECT } from './lists';
 
 /** Spike-driven products with float32 weights (inputs, outputs): each sum starts from the bias and adds the fired rows, ascending. */
 
@@ -14,11 +14,12 @@ export function addRowsFloat(
   const chunks = chunksOf(words, CHUNK_WORDS);
   const isDirect = vectors <= MAX_DIRECT;
   const stride = isDirect ? outputs << 2 : 256;
-  listCall(bits, words, vectors, CHUNK_WORDS, stride, to - from, 4, scratch, counts);
+  countCall(bits, words, vectors, to - from, 4, counts);
   const lists = listsAt(scratch);
   const lengths = lengthsAt(scratch, words, vectors, CHUNK_WORDS);
+  listVectors(bits, words, vectors, CHUNK_WORDS, stride, lists, lengths);
   if (isDirect) {
-    listUnion(words, vectors, CHUNK_WORDS, stride, scratch);
+    listUnion(bits, words, vectors, CHUNK_WORDS, stride, scratch);
     addDirect(lists, lengths, chunks, vectors, weights, bias, outputs, from, to, acc, scratch);
   } else {
     addTiled(lists, lengths, chunks, vectors, weights, words << 6, bias, outputs, from, to, acc, scratch);

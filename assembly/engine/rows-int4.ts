@@ -1,4 +1,4 @@
-import { chunksOf, fetchChunk, lengthsAt, listBytes, listCall, listsAt, listUnion, MAX_DIRECT } from './lists';
+import { chunksOf, countCall, fetchChunk, lengthsAt, listBytes, listsAt, listUnion, listVectors, MAX_DIRECT } from './lists';
 
 /**
  * Spike-driven products with int4 weights and one scale per output and group of 128 inputs. Nibbles are stored plus 8; up to
@@ -19,12 +19,13 @@ export function addRowsInt4(
   const chunks = chunksOf(words, CHUNK_WORDS);
   const isDirect = vectors <= MAX_DIRECT;
   const stride = isDirect ? outputs >> 1 : 32;
-  listCall(bits, words, vectors, CHUNK_WORDS, stride, to - from, 0.5, scratch, counts);
+  countCall(bits, words, vectors, to - from, 0.5, counts);
   const lists = listsAt(scratch);
   const lengths = lengthsAt(scratch, words, vectors, CHUNK_WORDS);
+  listVectors(bits, words, vectors, CHUNK_WORDS, stride, lists, lengths);
   copyBias(bias, acc, outputs, from, to, vectors);
   if (isDirect) {
-    listUnion(words, vectors, CHUNK_WORDS, stride, scratch);
+    listUnion(bits, words, vectors, CHUNK_WORDS, stride, scratch);
     addDirect(lists, lengths, chunks, vectors, weights, scales, outputs, from, to, acc, scratch);
   } else {
     addTiled(lists, lengths, chunks, vectors, weights, words << 6, scales, outputs, from, to, acc, scratch);

@@ -1,4 +1,5 @@
-import { chunksOf, lengthsAt, listBytes, listCall, listsAt, MAX_DIRECT } from './lists';
+import { chunksOf, countCall, lengthsAt, listBytes, listsAt, listVectors, MAX_DIRECT } from './lists';
+import { FEW, firedOf, firstOf, lengthOf, listFew, listOf, PAIRS, secondOf } from './pairs';
 
 /**
  * Spike-driven products with int8 weights: the rows of the inputs that fired are added, nothing else is read. Sums are exact.
@@ -11,73 +12,132 @@ import { chunksOf, lengthsAt, listBytes, listCall, listsAt, MAX_DIRECT } from '.
 /** Words of a chunk of inputs: 256 rows, the most that 16-bit sums hold. */
 const CHUNK_WORDS: i32 = 4;
 const CHUNK_ROWS: i32 = 256;
-/** Columns whose 16-bit sums, 2 bytes a column, are kept at once: 8 KiB, a quarter of the first-level cache. */
-const STRIPE: i32 = 4096;
+/** Columns whose 16-bit sums are kept at once: 24 KiB for four vectors, three quarters of the first-level cache. */
+const STRIPE: i32 = 3072;
+/** Where the lists of few vectors begin in the scratch, behind the sums. */
+const FEW_AT: usize = 32768;
 
 /** acc (vectors, outputs) i32, columns from…to−1 := Σ of the weight rows whose input fired. */
 export function addRowsInt8(
   bits: usize, words: i32, vectors: i32, weights: usize, outputs: i32, from: i32, to: i32,
   acc: usize, scratch: usize, counts: usize,
 ): void {
-  const chunks = chunksOf(words, CHUNK_WORDS);
-  const isDirect = vectors <= MAX_DIRECT;
-  const stride = isDirect ? outputs : 64;
-  listCall(bits, words, vectors, CHUNK_WORDS, stride, to - from, 1, scratch, counts);
-  const lists = listsAt(scratch);
-  const lengths = lengthsAt(scratch, words, vectors, CHUNK_WORDS);
-  if (isDirect) {
-    addDirect(lists, lengths, chunks, vectors, weights, outputs, from, to, acc, scratch);
-  } else {
-    addTiled(lists, lengths, chunks, vectors, weights, words << 6, outputs, from, to, acc, scratch);
+  countCall(bits, words, vectors, to - from, 1, counts);
+  if (vectors > MAX_DIRECT) return addTiled(bits, words, vectors, weights, outputs, from, to, acc, scratch);
+  for (let v = 0; v < vectors; v += FEW) {
+    addFew(bits + ((<usize>(v * words)) << 3), words, min(FEW, vectors - v), weights, outputs, from, to, acc + ((<usize>(v * outputs)) << 2), scratch);
   }
+}
+
+/** At most FEW vectors. Whole rows are read from end to end while the 16-bit sums stay in the first-level cache. */
+function addFew(
+  bits: usize, words: i32, vectors: i32, weights: usize, outputs: i32, from: i32, to: i32, acc: usize, scratch: usize,
+): void {
+  const few = scratch + FEW_AT;
+  let first = 0;
+  while (first < words) {
+    const next = listFew(bits, words, vectors, first, outputs, few);
+    const rows = weights + ((<usize>first) << 6) * <usize>outputs;
+    for (let column = from; column < to; column += STRIPE) {
+      const width = min(STRIPE, to - column);
+      sumLists(few, vectors, rows + <usize>column, width, scratch);
+      for (let v = 0; v < vectors; v++) {
+        flushStripe(scratch + <usize>(v * width << 1), width, load<i32>(firedOf(few, v)), acc + ((<usize>(v * outputs + column)) << 2), first == 0);
+      }
+    }
+    first = next;
+  }
+}
+
+/** sums (vectors, width/16, raw|odd, 8) i16 := the listed rows. */
+function sumLists(few: usize, vectors: i32, rows: usize, width: i32, sums: usize): void {
+  const step = (<usize>width) << 1;
+  memory.fill(sums, 0, step * vectors);
+  for (let pair = 0; pair < PAIRS; pair++) {
+    let list = listOf(few, FEW + pair);
+    const gap = (<usize>load<i32>(lengthOf(few, FEW + pair)) >> 3) << 2;
+    const end = list + gap;
+    for (; list < end; list += 4) addEightTwice(list, gap, rows, width, sums + <usize>firstOf(pair) * step, sums + <usize>secondOf(pair) * step);
+  }
+  for (let v = 0; v < vectors; v++) sumList(listOf(few, v), load<i32>(lengthOf(few, v)), rows, width, sums + <usize>v * step);
+}
+
+/** Adds the rows of one list to the sums of one vector. */
+function sumList(list: usize, length: i32, rows: usize, width: i32, sums: usize): void {
+  const last = list + ((<usize>length) << 2);
+  const gap = (<usize>length >> 3) << 2;
+  const end = list + gap;
+  for (; list < end; list += 4) addEight(list, gap, rows, width, sums);
+  list += 7 * gap;
+  for (; list + 16 <= last; list += 16) addFour(list, rows, width, sums);
+  for (; list < last; list += 4) addOne(rows + <usize>load<u32>(list), width, sums);
+}
+
+// @ts-ignore: decorator
+@inline
+function sumFour(v: v128, w: v128, x: v128, y: v128): v128 {
+  return i16x8.add(i16x8.add(v, w), i16x8.add(x, y));
+}
+
+// @ts-ignore: decorator
+@inline
+function sumFourOdd(v: v128, w: v128, x: v128, y: v128): v128 {
+  return i16x8.add(i16x8.add(i16x8.shr_s(v, 8), i16x8.shr_s(w, 8)), i16x8.add(i16x8.shr_s(x, 8), i16x8.shr_s(y, 8)));
+}
+
+// @ts-ignore: decorator
+@inline
+function addTo(sums: usize, raw: v128, odd: v128): void {
+  v128.store(sums, i16x8.add(v128.load(sums), raw));
+  v128.store(sums, i16x8.add(v128.load(sums, 16), odd), 16);
 }
 
 /**
- * Chunk by chunk and vector by vector, four rows at a time over all their columns: each row is read once from end to end, which is
- * what the processor's prefetcher follows, while the 16-bit sums stay in the first-level cache.
+ * Adds eight rows to the sums. Eight, `gap` bytes apart in the list, so that they lie in different pages: the processor prefetches
+ * each as a stream of its own.
  */
-function addDirect(
-  lists: usize, lengths: usize, chunks: i32, vectors: i32, weights: usize, outputs: i32, from: i32, to: i32, acc: usize, sums: usize,
-): void {
-  for (let column = from; column < to; column += STRIPE) {
-    const width = min(STRIPE, to - column);
-    let rows = weights + <usize>column;
-    for (let chunk = 0; chunk < chunks; chunk++) {
-      for (let v = 0; v < vectors; v++) {
-        const slot = <usize>(v * chunks + chunk);
-        const length = load<i32>(lengths + (slot << 2));
-        const into = acc + ((<usize>(v * outputs + column)) << 2);
-        if (length == 0) {
-          if (chunk == 0) memory.fill(into, 0, (<usize>width) << 2);
-          continue;
-        }
-        sumStripe(lists + slot * listBytes(CHUNK_WORDS), length, rows, width, sums);
-        flushStripe(sums, width, length, into, chunk == 0);
-      }
-      rows += <usize>(CHUNK_ROWS * outputs);
-    }
+function addEight(list: usize, gap: usize, rows: usize, width: i32, sums: usize): void {
+  let a = rows + <usize>load<u32>(list), b = rows + <usize>load<u32>(list + gap);
+  let c = rows + <usize>load<u32>(list + 2 * gap), d = rows + <usize>load<u32>(list + 3 * gap);
+  let e = rows + <usize>load<u32>(list + 4 * gap), f = rows + <usize>load<u32>(list + 5 * gap);
+  let g = rows + <usize>load<u32>(list + 6 * gap), h = rows + <usize>load<u32>(list + 7 * gap);
+  const end = a + <usize>width;
+  while (a < end) {
+    let v = v128.load(a), w = v128.load(b), x = v128.load(c), y = v128.load(d);
+    const raw = sumFour(v, w, x, y), odd = sumFourOdd(v, w, x, y);
+    v = v128.load(e); w = v128.load(f); x = v128.load(g); y = v128.load(h);
+    addTo(sums, i16x8.add(raw, sumFour(v, w, x, y)), i16x8.add(odd, sumFourOdd(v, w, x, y)));
+    a += 16; b += 16; c += 16; d += 16; e += 16; f += 16; g += 16; h += 16; sums += 32;
   }
 }
 
-/** sums (width/16, raw|odd, 8) i16 := the listed rows. */
-function sumStripe(list: usize, length: i32, rows: usize, width: i32, sums: usize): void {
-  const end = list + ((<usize>length) << 2);
-  memory.fill(sums, 0, (<usize>width) << 1);
-  for (; list + 16 <= end; list += 16) {
-    addFour(rows + <usize>load<u32>(list), rows + <usize>load<u32>(list, 4), rows + <usize>load<u32>(list, 8), rows + <usize>load<u32>(list, 12), width, sums);
+/** Like `addEight`, to the sums of two vectors. */
+function addEightTwice(list: usize, gap: usize, rows: usize, width: i32, sums: usize, others: usize): void {
+  let a = rows + <usize>load<u32>(list), b = rows + <usize>load<u32>(list + gap);
+  let c = rows + <usize>load<u32>(list + 2 * gap), d = rows + <usize>load<u32>(list + 3 * gap);
+  let e = rows + <usize>load<u32>(list + 4 * gap), f = rows + <usize>load<u32>(list + 5 * gap);
+  let g = rows + <usize>load<u32>(list + 6 * gap), h = rows + <usize>load<u32>(list + 7 * gap);
+  const end = a + <usize>width;
+  while (a < end) {
+    let v = v128.load(a), w = v128.load(b), x = v128.load(c), y = v128.load(d);
+    let raw = sumFour(v, w, x, y), odd = sumFourOdd(v, w, x, y);
+    v = v128.load(e); w = v128.load(f); x = v128.load(g); y = v128.load(h);
+    raw = i16x8.add(raw, sumFour(v, w, x, y));
+    odd = i16x8.add(odd, sumFourOdd(v, w, x, y));
+    addTo(sums, raw, odd);
+    addTo(others, raw, odd);
+    a += 16; b += 16; c += 16; d += 16; e += 16; f += 16; g += 16; h += 16; sums += 32; others += 32;
   }
-  for (; list < end; list += 4) addOne(rows + <usize>load<u32>(list), width, sums);
 }
 
 /** Adds four rows of `width` columns to the sums. */
-function addFour(a: usize, b: usize, c: usize, d: usize, width: i32, sums: usize): void {
+function addFour(list: usize, rows: usize, width: i32, sums: usize): void {
+  let a = rows + <usize>load<u32>(list), b = rows + <usize>load<u32>(list, 4);
+  let c = rows + <usize>load<u32>(list, 8), d = rows + <usize>load<u32>(list, 12);
   const end = a + <usize>width;
   while (a < end) {
     const v = v128.load(a), w = v128.load(b), x = v128.load(c), y = v128.load(d);
-    const raw = i16x8.add(i16x8.add(v, w), i16x8.add(x, y));
-    const odd = i16x8.add(i16x8.add(i16x8.shr_s(v, 8), i16x8.shr_s(w, 8)), i16x8.add(i16x8.shr_s(x, 8), i16x8.shr_s(y, 8)));
-    v128.store(sums, i16x8.add(v128.load(sums), raw));
-    v128.store(sums, i16x8.add(v128.load(sums, 16), odd), 16);
+    addTo(sums, sumFour(v, w, x, y), sumFourOdd(v, w, x, y));
     a += 16; b += 16; c += 16; d += 16; sums += 32;
   }
 }
@@ -87,8 +147,7 @@ function addOne(a: usize, width: i32, sums: usize): void {
   const end = a + <usize>width;
   while (a < end) {
     const v = v128.load(a);
-    v128.store(sums, i16x8.add(v128.load(sums), v));
-    v128.store(sums, i16x8.add(v128.load(sums, 16), i16x8.shr_s(v, 8)), 16);
+    addTo(sums, v, i16x8.shr_s(v, 8));
     a += 16; sums += 32;
   }
 }
@@ -104,19 +163,21 @@ function flushStripe(sums: usize, width: i32, length: i32, acc: usize, isFirst: 
   }
 }
 
-/** Sixty-four columns at a time for all vectors. */
+/** Many vectors: sixty-four columns at a time for all of them. */
 function addTiled(
-  lists: usize, lengths: usize, chunks: i32, vectors: i32, weights: usize, inputs: i32, outputs: i32,
-  from: i32, to: i32, acc: usize, tile: usize,
+  bits: usize, words: i32, vectors: i32, weights: usize, outputs: i32, from: i32, to: i32, acc: usize, scratch: usize,
 ): void {
+  const chunks = chunksOf(words, CHUNK_WORDS);
+  const lists = listsAt(scratch), lengths = lengthsAt(scratch, words, vectors, CHUNK_WORDS);
+  listVectors(bits, words, vectors, CHUNK_WORDS, 64, lists, lengths);
   for (let column = from; column < to; column += 64) {
     let rows = weights + <usize>column;
     for (let chunk = 0; chunk < chunks; chunk++) {
-      copyTile(rows, outputs, tile, min(CHUNK_ROWS, inputs - chunk * CHUNK_ROWS));
+      copyTile(rows, outputs, scratch, min(CHUNK_ROWS, (words << 6) - chunk * CHUNK_ROWS));
       for (let v = 0; v < vectors; v++) {
         const slot = <usize>(v * chunks + chunk);
         addRows64(
-          lists + slot * listBytes(CHUNK_WORDS), load<i32>(lengths + (slot << 2)), tile,
+          lists + slot * listBytes(CHUNK_WORDS), load<i32>(lengths + (slot << 2)), scratch,
           acc + ((<usize>(v * outputs + column)) << 2), chunk == 0,
         );
       }
