@@ -5,5 +5,5 @@ export { addRowsFloat } from './rows-float';
 export { addRowsInt4 } from './rows-int4';
 export { fireInt, fireFloat } from './neurons';
 export { storeHeads, attend, attendScratchBytes } from './attention';
-export { embedInt8, embedFloat, addCurrentInt, addCurrentFloat, addSpikes, readout } from './stream';
+export { embedInt8, embedFloat, addSums, addCurrentInt, addCurrentFloat, addSpikes, readout } from './stream';
 export { quantise, headInt8, headFloat } from './head';

@@ -40,6 +40,17 @@ export function addCurrentInt(acc: usize, scale: usize, bias: usize, stream: usi
   }
 }
 
+/** into += sums. */
+export function addSums(sums: usize, into: usize, outputs: i32, from: i32, to: i32, vectors: i32): void {
+  for (let v = 0; v < vectors; v++) {
+    const row = (<usize>(v * outputs)) << 2;
+    for (let c = from; c < to; c += 4) {
+      const at = row + ((<usize>c) << 2);
+      v128.store(into + at, i32x4.add(v128.load(into + at), v128.load(sums + at)));
+    }
+  }
+}
+
 /** stream += current. */
 export function addCurrentFloat(acc: usize, stream: usize, outputs: i32, from: i32, to: i32, vectors: i32): void {
   for (let v = 0; v < vectors; v++) {

@@ -154,6 +154,14 @@ function describeStream(check: Check): void {
       return (kernels) => kernels.addCurrentInt(acc, scale, bias, stream, outputs, ...columnsOf(range, outputs), vectors);
     });
   });
+  it('addSums', () => {
+    check(streams, ({ outputWords, vectors, range, values }) => ({ arena, inputs }) => {
+      const outputs = 64 * outputWords;
+      const sums = arena.place(inputs.ints(vectors * outputs, values), 'sums');
+      const into = arena.place(inputs.ints(vectors * outputs, values), 'into');
+      return (kernels) => kernels.addSums(sums, into, outputs, ...columnsOf(range, outputs), vectors);
+    });
+  });
   it('addCurrentFloat', () => {
     check(streams, ({ outputWords, vectors, range, values }) => ({ arena, inputs }) => {
       const outputs = 64 * outputWords;

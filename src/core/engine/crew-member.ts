@@ -4,7 +4,7 @@ import type { CrewMember } from './crew.js';
 import { BARRIER_SPINS, CONTROL, CONTROL_BYTES, JOB_SPINS } from './crew.js';
 import { instantiateThreads } from './instantiate.js';
 import type { Machine } from './step.js';
-import { runJob } from './step.js';
+import { createWorker } from './step.js';
 
 /** Entry point of a worker: waits for a job, does its part, waits again, until it is told to stop. */
 const { part, parts, control, memory, module, machine: rest } = workerData as CrewMember;
@@ -18,6 +18,8 @@ const machine: Machine = {
     doubles: (address, length) => new Float64Array(memory.buffer, address, length),
   },
 };
+
+const run = createWorker(machine, { part, parts, sync: () => barrier(control, parts, BARRIER_SPINS) });
 
 function nextSequence(seen: number): number {
   for (let spin = 0; spin < JOB_SPINS; spin++) {
@@ -35,11 +37,10 @@ for (;;) {
   if (sequence === seen) continue;
   seen = sequence;
   if (Atomics.load(fields, CONTROL.stopped) !== 0) break;
-  const sync = (): void => barrier(control, parts, BARRIER_SPINS);
   try {
-    runJob(machine, {
+    run({
       tokens: fields[CONTROL.tokens]!, start: fields[CONTROL.start]!, headFirst: fields[CONTROL.headFirst]!, headCount: fields[CONTROL.headCount]!,
-    }, { part, parts, sync });
+    });
   } catch (error) {
     // The others would wait for ever: they look at this when they have slept.
     Atomics.store(fields, CONTROL.failed, 1);

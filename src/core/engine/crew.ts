@@ -5,7 +5,7 @@ import { BackendError, UsageError } from '../errors.js';
 import type { Barrier } from './instantiate.js';
 import type { EngineMemory } from './memory.js';
 import type { Job, Machine } from './step.js';
-import { runJob } from './step.js';
+import { createWorker } from './step.js';
 import type { WasmMemory, WasmModule } from '../wasm/api.js';
 
 /** Those who run jobs: this thread, alone or with workers. */
@@ -18,8 +18,8 @@ export interface Crew {
 
 /** This thread alone. */
 export function soloCrew(machine: Machine): Crew {
-  const share = { part: 0, parts: 1, sync: () => undefined };
-  return { threads: 1, run: (job) => runJob(machine, job, share), dispose: () => undefined };
+  const run = createWorker(machine, { part: 0, parts: 1, sync: () => undefined });
+  return { threads: 1, run: (job) => run(job), dispose: () => undefined };
 }
 
 /** Fields of the control block, i32 each. The first three are the barrier's (assembly/engine/barrier.ts). */
@@ -27,8 +27,8 @@ export const CONTROL = { waiting: 0, round: 1, failed: 2, sequence: 3, tokens: 4
 export const CONTROL_BYTES = 64;
 /** Looks at the barrier before a thread sleeps: some 20 µs, longer than parts of a phase usually differ. */
 export const BARRIER_SPINS = 20_000;
-/** Looks for the next job before a worker sleeps. */
-export const JOB_SPINS = 2_000;
+/** Looks for the next job before a worker sleeps: longer than it takes to choose a token, so that no token waits for a worker to wake. */
+export const JOB_SPINS = 20_000;
 
 /** Entry point of the workers: beside this file, or the built one where the sources run directly, since workers load JavaScript only. */
 const MEMBER = new URL(import.meta.url.endsWith('.ts') ? '../../../dist/src/core/engine/crew-member.js' : './crew-member.js', import.meta.url);
@@ -80,13 +80,14 @@ export async function startCrew({ machine, memory, module, barrier, threads }: C
   });
   await Promise.all(workers.map(started));
   const alone = soloCrew(machine);
+  const together = createWorker(machine, { part: 0, parts: threads, sync: () => barrier(control, threads, BARRIER_SPINS) });
   return {
     threads,
     run: (job, who) => {
       if (who === 'alone') return alone.run(job, who);
       announce(fields, job, threads);
       try {
-        runJob(machine, job, { part: 0, parts: threads, sync: () => barrier(control, threads, BARRIER_SPINS) });
+        together(job);
       } catch (cause) {
         if (Atomics.exchange(fields, CONTROL.failed, 1) === 0) throw cause; // ours; the others stop when they look
         throw new BackendError('a thread of the engine failed', { cause, suggestions: ['--threads 1'] });

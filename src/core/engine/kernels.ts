@@ -93,6 +93,9 @@ export interface EngineKernels {
   /** Adds integer sums to the residual stream: stream[v][c] += acc[v][c]·scale[c] + bias[c]. acc int32 [V][O], scale (O), bias (O), stream [V][O]. */
   addCurrentInt(acc: Address, scale: Address, bias: Address, stream: Address, outputs: number, from: number, to: number, vectors: number): void;
 
+  /** Adds the sums of another thread: into[v][c] += sums[v][c], int32 [V][O] both; no element of `sums` is written meanwhile. */
+  addSums(sums: Address, into: Address, outputs: number, from: number, to: number, vectors: number): void;
+
   /** Adds currents to the residual stream: stream[v][c] += acc[v][c]. acc [V][O], stream [V][O]. */
   addCurrentFloat(acc: Address, stream: Address, outputs: number, from: number, to: number, vectors: number): void;
 
@@ -149,7 +152,7 @@ const NAMES: Readonly<Record<KernelName, true>> = {
   addRowsInt8: true, addRowsFloat: true, addRowsInt4: true,
   fireInt: true, fireFloat: true,
   storeHeads: true, attend: true,
-  addCurrentInt: true, addCurrentFloat: true, addSpikes: true,
+  addSums: true, addCurrentInt: true, addCurrentFloat: true, addSpikes: true,
   embedInt8: true, embedFloat: true,
   readout: true, quantise: true, headInt8: true, headFloat: true,
 };

@@ -95,6 +95,12 @@ export const addCurrentInt: ReferenceKernel<'addCurrentInt'> = (memory, acc, sca
   });
 };
 
+/** @see EngineKernels.addSums */
+export const addSums: ReferenceKernel<'addSums'> = (memory, sums, into, outputs, from, to, vectors) => {
+  const { i32 } = memory;
+  forEachColumn({ outputs, from, to, vectors }, (index) => { i32[(into >>> 2) + index] = at(i32, (into >>> 2) + index) + at(i32, (sums >>> 2) + index); });
+};
+
 /** @see EngineKernels.addCurrentFloat */
 export const addCurrentFloat: ReferenceKernel<'addCurrentFloat'> = (memory, acc, stream, outputs, from, to, vectors) => {
   const { f32 } = memory;

@@ -2,7 +2,7 @@ import type { EngineKernels, KernelName } from './kernels.js';
 import { attend, storeHeads } from './reference-attention.js';
 import type { MemoryViews, ReferenceKernel } from './reference-memory.js';
 import { viewMemory } from './reference-memory.js';
-import { addCurrentFloat, addCurrentInt, addSpikes, fireFloat, fireInt } from './reference-neurons.js';
+import { addCurrentFloat, addCurrentInt, addSpikes, addSums, fireFloat, fireInt } from './reference-neurons.js';
 import { embedFloat, embedInt8, headFloat, headInt8, quantise, readout } from './reference-readout.js';
 import { addRowsFloat, addRowsInt4, addRowsInt8 } from './reference-rows.js';
 
@@ -11,7 +11,7 @@ const KERNELS: { readonly [N in KernelName]: ReferenceKernel<N> } = {
   addRowsInt8, addRowsFloat, addRowsInt4,
   fireInt, fireFloat,
   storeHeads, attend,
-  addCurrentInt, addCurrentFloat, addSpikes,
+  addSums, addCurrentInt, addCurrentFloat, addSpikes,
   embedInt8, embedFloat,
   readout, quantise, headInt8, headFloat,
 };

@@ -1,5 +1,8 @@
-import type { EngineBuffers } from './buffers.js';
+import type { EngineBuffers, SpikeBuffers } from './buffers.js';
+import { DIRECT_VECTORS } from './buffers.js';
 import { meetingCounter, rowCounterOffset, spikeCounter } from './counters.js';
+import type { Division, Part, Range } from './division.js';
+import { divide } from './division.js';
 import type { EngineKernels } from './kernels.js';
 import { RESET_CODES } from './kernels.js';
 import { headLimit, layerBytes, WORD_CHANNELS } from './layout.js';
@@ -22,37 +25,49 @@ export interface Job {
   /** At most HEAD_TOKENS; 0: no logits. */ readonly headCount: number;
 }
 
+const NO_JOB: Job = { tokens: 0, start: 0, headFirst: 0, headCount: 0 };
+
 /** Which part of the work a thread does, and how it waits for the others. */
-export interface Share {
-  readonly part: number;
-  readonly parts: number;
+export interface Share extends Part {
   readonly sync: () => void;
 }
 
 /** A thread at work on a job. */
 interface Worker extends Machine {
-  readonly job: Job;
   readonly share: Share;
-  /** Of this part; see `counters.ts`. */ readonly counters: Float64Array;
+  readonly division: Division;
   readonly scratch: number;
   /** Address of the two counters of the row kernels. */ readonly rowCounters: number;
-}
-
-/** `units` split as evenly as possible: where part `part` of `parts` begins and ends. */
-export function partOf(units: number, { part, parts }: Pick<Share, 'part' | 'parts'>): [from: number, to: number] {
-  return [Math.floor((units * part) / parts), Math.floor((units * (part + 1)) / parts)];
+  job: Job;
+  /** Of this part; see `counters.ts`. Fetched for each job, since a memory that has grown leaves its old views empty. */ counters: Float64Array;
+  /** Spikes that meet a matrix. */ spikes: SpikeBuffers;
+  /** Whether threads divide the inputs of matrices among them instead of the columns. */ isByInputs: boolean;
 }
 
 /**
- * One thread's share of a job, from the embedded stream to logits: reads top to bottom as the architecture. Columns of matrices
- * and heads are divided; a thread charges the neurons of the columns it has summed, so that it waits for the others only where
- * spikes meet a matrix or a head. Sums are whole numbers or in a fixed order, so the division changes no bit.
+ * A thread's way through a job, from the embedded stream to logits; reads top to bottom as the architecture. Channels and heads
+ * are divided among the threads. Sums are whole numbers or in a fixed order, so the division changes no bit.
  */
-export function runJob(machine: Machine, job: Job, share: Share): void {
-  const { layers } = machine.weights;
-  const { scratch, counters } = machine.buffers.parts[share.part]!;
+export function createWorker(machine: Machine, share: Share): (job: Job) => void {
+  const { weights: { layers, shape, precision }, buffers } = machine;
+  const { scratch, counters, spikes } = buffers.parts[share.part]!;
   const offset = rowCounterOffset(layers.length);
-  const worker: Worker = { ...machine, job, share, scratch, counters: machine.memory.doubles(counters, offset / 8), rowCounters: counters + offset };
+  const fetchCounters = (): Float64Array => machine.memory.doubles(counters, offset / 8);
+  const worker: Worker = {
+    ...machine, share, division: divide(shape, share), scratch, rowCounters: counters + offset,
+    job: NO_JOB, counters: fetchCounters(), spikes: buffers.spikes, isByInputs: false,
+  };
+  return (job) => {
+    worker.job = job;
+    worker.counters = fetchCounters();
+    worker.isByInputs = share.parts > 1 && precision === 'int8' && job.tokens * shape.timeSteps <= DIRECT_VECTORS;
+    worker.spikes = worker.isByInputs ? spikes : buffers.spikes;
+    runJob(worker);
+  };
+}
+
+function runJob(worker: Worker): void {
+  const { job, weights: { layers }, share } = worker;
   if (job.tokens > 0) {
     enter(worker, 0, 'attention_entry');
     for (let layer = 0; layer < layers.length; layer++) runBlock(worker, layer);
@@ -61,35 +76,64 @@ export function runJob(machine: Machine, job: Job, share: Share): void {
   if (job.headCount > 0) runHead(worker);
 }
 
-/** SFSA and SFFN of one block. Expects the entrance spikes of this thread's columns, leaves those of the next block. */
+/** SFSA and SFFN of one block. Expects the entrance spikes of this thread's channels, leaves those of the next block. */
 function runBlock(worker: Worker, layer: number): void {
-  const { weights, buffers, share: { sync } } = worker;
+  const { weights, division: { channels, hidden, qkv }, spikes } = worker;
   const packed = weights.layers[layer]!;
-  sync();
-  sumRows(worker, packed.qkv, buffers.entryBits);
-  fireQueryKeyValue(worker, layer, packed);
-  sync();
+  const charged = sumRows(worker, { linear: packed.qkv, bits: spikes.entry, columns: qkv });
+  fireQueryKeyValue(worker, layer, { packed, acc: charged });
   attend(worker, layer, packed);
-  sync();
   fireAttentionOut(worker, layer, packed.attentionOut);
-  sync();
-  sumRows(worker, packed.out, buffers.outBits);
-  write(worker, layer, { linear: packed.out, neurons: packed.attentionWrite, site: 'attention_write' });
+  const attended = sumRows(worker, { linear: packed.out, bits: spikes.out, columns: [channels] });
+  write(worker, layer, { linear: packed.out, neurons: packed.attentionWrite, site: 'attention_write', acc: attended });
   enter(worker, layer, 'feed_forward_entry');
-  sync();
-  sumRows(worker, packed.fc1, buffers.entryBits);
-  fireHidden(worker, layer, packed);
-  sync();
-  sumRows(worker, packed.fc2, buffers.hiddenBits);
-  write(worker, layer, { linear: packed.fc2, neurons: packed.feedForwardWrite, site: 'feed_forward_write' });
+  const expanded = sumRows(worker, { linear: packed.fc1, bits: spikes.entry, columns: [hidden] });
+  fireHidden(worker, layer, { packed, acc: expanded });
+  const contracted = sumRows(worker, { linear: packed.fc2, bits: spikes.hidden, columns: [channels] });
+  write(worker, layer, { linear: packed.fc2, neurons: packed.feedForwardWrite, site: 'feed_forward_write', acc: contracted });
   if (layer + 1 < weights.layers.length) enter(worker, layer + 1, 'attention_entry');
 }
 
-/** Synaptic sums of this thread's columns: adds the rows of the inputs that fired. */
-function sumRows(worker: Worker, linear: PackedLinear, bits: number): void {
-  const { kernels, weights, job, scratch, buffers: { acc }, rowCounters } = worker;
+/** A matrix and the spikes that meet it. */
+interface Product {
+  readonly linear: PackedLinear;
+  readonly bits: number;
+  /** Those whose sums this thread needs. */ readonly columns: readonly Range[];
+}
+
+/**
+ * Synaptic sums of this thread's columns: adds the rows of the inputs that fired. Returns where they are. Threads wait for each
+ * other once: before, for all spikes; or, where few vectors are summed and every sum is a whole number, after each has added the
+ * whole rows of the spikes that it has itself, for the sums of the others. Whole rows are what the prefetcher can follow.
+ */
+function sumRows(worker: Worker, { linear, bits, columns }: Product): number {
+  const { kernels, weights: { shape }, job, share, buffers } = worker;
+  if (!worker.isByInputs) {
+    share.sync();
+    for (const range of columns) addRows(worker, linear, { bits, range, acc: buffers.acc });
+    return buffers.acc;
+  }
+  const { outputs } = linear;
+  const own = partialSums(buffers, share.part, linear);
+  addRows(worker, linear, { bits, range: [0, outputs], acc: own });
+  share.sync();
+  for (let part = 0; part < share.parts; part++) {
+    if (part === share.part) continue;
+    const sums = partialSums(buffers, part, linear);
+    for (const [from, to] of columns) kernels.addSums(sums, own, outputs, from, to, job.tokens * shape.timeSteps);
+  }
+  return own;
+}
+
+/** Matrices that follow each other have sums of their own: a thread may still read those of the one before. */
+function partialSums(buffers: EngineBuffers, part: number, { isWrite }: PackedLinear): number {
+  const { write, charge } = buffers.parts[part]!.sums;
+  return isWrite ? write : charge;
+}
+
+function addRows(worker: Worker, linear: PackedLinear, { bits, range: [from, to], acc }: { readonly bits: number; readonly range: Range; readonly acc: number }): void {
+  const { kernels, weights, job, scratch, rowCounters } = worker;
   const { inputs, outputs, bias } = linear;
-  const [from, to] = columnsOf(worker, outputs);
   const words = inputs / WORD_CHANNELS;
   const vectors = job.tokens * weights.shape.timeSteps;
   if (from === to) return;
@@ -100,27 +144,23 @@ function sumRows(worker: Worker, linear: PackedLinear, bits: number): void {
   }
 }
 
-function columnsOf(worker: Worker, outputs: number): [from: number, to: number] {
-  const [from, to] = partOf(outputs / WORD_CHANNELS, worker.share);
-  return [from * WORD_CHANNELS, to * WORD_CHANNELS];
-}
-
 /** Neurons on the sums of a matrix. */
 interface SummedNeurons {
   readonly neurons: PackedNeurons;
+  readonly acc: number;
   /** Columns per vector of the sums. */ readonly stride: number;
-  readonly columns: readonly [from: number, to: number];
+  readonly columns: Range;
   readonly firstToken: number;
   readonly tokens: number;
   readonly bits: number;
 }
 
 /** Charges neurons with the sums in `acc`; returns the spikes. */
-function fireSums(worker: Worker, { neurons, stride, columns: [from, to], firstToken, tokens, bits }: SummedNeurons): number {
-  const { kernels, weights: { config: { neuron }, precision, shape: { timeSteps } }, buffers } = worker;
+function fireSums(worker: Worker, { neurons, acc: all, stride, columns: [from, to], firstToken, tokens, bits }: SummedNeurons): number {
+  const { kernels, weights: { config: { neuron }, precision, shape: { timeSteps } } } = worker;
   if (from >= to) return 0;
   const words = stride / WORD_CHANNELS;
-  const acc = buffers.acc + 4 * firstToken * timeSteps * stride;
+  const acc = all + 4 * firstToken * timeSteps * stride;
   const into = bits + 8 * firstToken * timeSteps * words;
   const [decay, reset] = [neuron.decay, RESET_CODES[neuron.reset]];
   return precision === 'int8'
@@ -128,31 +168,31 @@ function fireSums(worker: Worker, { neurons, stride, columns: [from, to], firstT
     : kernels.fireFloat(acc, stride, neurons.bias, neurons.threshold, 0, from, to, tokens, timeSteps, decay, reset, into, words);
 }
 
-const THIRDS = ['query', 'key', 'value'] as const;
+/** A block and the sums that charge its neurons. */
+interface Charge {
+  readonly packed: PackedLayer;
+  readonly acc: number;
+}
 
-/** Query, key and value neurons; every query spike meets the keys of its position and of all before it. */
-function fireQueryKeyValue(worker: Worker, layer: number, { qkv, qkvNeurons }: PackedLayer): void {
-  const { counters, job, buffers, weights: { shape: { paddedWidth } } } = worker;
-  const [from, to] = columnsOf(worker, qkv.outputs);
-  THIRDS.forEach((site, third) => {
-    const columns = [Math.max(from, third * paddedWidth), Math.min(to, (third + 1) * paddedWidth)] as const;
-    const site3 = { neurons: qkvNeurons, stride: qkv.outputs, columns, bits: buffers.qkvBits };
-    if (site !== 'query') {
-      counters[spikeCounter(layer, site)]! += fireSums(worker, { ...site3, firstToken: 0, tokens: job.tokens });
-      return;
-    }
-    for (let n = 0; n < job.tokens; n++) {
-      const spikes = fireSums(worker, { ...site3, firstToken: n, tokens: 1 });
-      counters[spikeCounter(layer, site)]! += spikes;
-      counters[meetingCounter(layer)]! += spikes * (job.start + n + 1);
-    }
+/** Query, key and value neurons of this thread's heads; every query spike meets the keys of its position and of all before it. */
+function fireQueryKeyValue(worker: Worker, layer: number, { packed: { qkv, qkvNeurons }, acc }: Charge): void {
+  const { counters, job, buffers, division: { channels: [from, to] }, weights: { shape: { paddedWidth } } } = worker;
+  const fire = (third: number, firstToken: number, tokens: number): number => fireSums(worker, {
+    neurons: qkvNeurons, acc, stride: qkv.outputs, columns: [third * paddedWidth + from, third * paddedWidth + to], firstToken, tokens, bits: buffers.qkvBits,
   });
+  for (let n = 0; n < job.tokens; n++) {
+    const spikes = fire(0, n, 1);
+    counters[spikeCounter(layer, 'query')]! += spikes;
+    counters[meetingCounter(layer)]! += spikes * (job.start + n + 1);
+  }
+  counters[spikeCounter(layer, 'key')]! += fire(1, 0, job.tokens);
+  counters[spikeCounter(layer, 'value')]! += fire(2, 0, job.tokens);
 }
 
 /** Stores the new keys and values of this thread's heads and attends with their queries. */
 function attend(worker: Worker, layer: number, { attention, qkv }: PackedLayer): void {
-  const { kernels, buffers, job, counters, scratch, weights: { shape, config: { neuron } } } = worker;
-  const [headFrom, headTo] = partOf(shape.heads, worker.share);
+  const { kernels, buffers, job, counters, scratch, division: { heads: [headFrom, headTo] }, weights: { shape, config: { neuron } } } = worker;
+  if (headFrom === headTo) return;
   const [words, dWords] = [qkv.outputs / WORD_CHANNELS, shape.paddedWidth / WORD_CHANNELS];
   const layerOffset = layer * layerBytes(shape);
   kernels.storeHeads(
@@ -166,34 +206,32 @@ function attend(worker: Worker, layer: number, { attention, qkv }: PackedLayer):
 
 /** SN_AttnOut on the attended values. */
 function fireAttentionOut(worker: Worker, layer: number, neurons: PackedNeurons): void {
-  const { kernels, buffers, job, counters, weights: { shape, config: { neuron } } } = worker;
-  const [from, to] = columnsOf(worker, shape.paddedWidth);
+  const { kernels, buffers, spikes, job, counters, division: { channels: [from, to] }, weights: { shape, config: { neuron } } } = worker;
   if (from === to) return;
   counters[spikeCounter(layer, 'attention_out')]! += kernels.fireInt(
     buffers.sums, shape.paddedWidth, neurons.bias, neurons.threshold, from, to, job.tokens, shape.timeSteps,
-    neuron.decay, RESET_CODES[neuron.reset], buffers.outBits, shape.paddedWidth / WORD_CHANNELS,
+    neuron.decay, RESET_CODES[neuron.reset], spikes.out, shape.paddedWidth / WORD_CHANNELS,
   );
 }
 
-function fireHidden(worker: Worker, layer: number, { fc1, hiddenNeurons }: PackedLayer): void {
-  const { buffers, job, counters } = worker;
+function fireHidden(worker: Worker, layer: number, { packed: { fc1, hiddenNeurons }, acc }: Charge): void {
+  const { spikes, division, job, counters } = worker;
   counters[spikeCounter(layer, 'hidden')]! += fireSums(worker, {
-    neurons: hiddenNeurons, stride: fc1.outputs, columns: columnsOf(worker, fc1.outputs), firstToken: 0, tokens: job.tokens, bits: buffers.hiddenBits,
+    neurons: hiddenNeurons, acc, stride: fc1.outputs, columns: division.hidden, firstToken: 0, tokens: job.tokens, bits: spikes.hidden,
   });
 }
 
-/** Entrance neurons of a sub-layer: this thread's columns of the stream, and again negated where they come in pairs. */
+/** Entrance neurons of a sub-layer: this thread's channels of the stream, and again negated where they come in pairs. */
 function enter(worker: Worker, layer: number, site: 'attention_entry' | 'feed_forward_entry'): void {
-  const { kernels, buffers, job, counters, weights: { layers, shape, config: { neuron } } } = worker;
+  const { kernels, buffers, spikes, job, counters, division: { channels: [from, to] }, weights: { layers, shape, config: { neuron } } } = worker;
   const packed = layers[layer]!;
   const { bias, threshold } = site === 'attention_entry' ? packed.attentionEntry : packed.feedForwardEntry;
-  const [from, to] = columnsOf(worker, shape.paddedWidth);
   if (from === to) return;
   const [width, words] = [shape.paddedWidth, shape.entranceWidth / WORD_CHANNELS];
   for (let half = 0; half < (shape.isOnOff ? 2 : 1); half++) {
     counters[spikeCounter(layer, site)]! += kernels.fireFloat(
       buffers.stream, width, bias + 4 * half * width, threshold + 4 * half * width, half, from, to, job.tokens, shape.timeSteps,
-      neuron.decay, RESET_CODES[neuron.reset], buffers.entryBits + (half * width) / 8, words,
+      neuron.decay, RESET_CODES[neuron.reset], spikes.entry + (half * width) / 8, words,
     );
   }
 }
@@ -203,27 +241,27 @@ interface Write {
   readonly linear: PackedLinear;
   readonly neurons: PackedNeurons | null;
   readonly site: 'attention_write' | 'feed_forward_write';
+  readonly acc: number;
 }
 
-function write(worker: Worker, layer: number, { linear, neurons, site }: Write): void {
-  const { kernels, buffers, job, counters, weights: { precision, shape } } = worker;
-  const [from, to] = columnsOf(worker, linear.outputs);
+function write(worker: Worker, layer: number, { linear, neurons, site, acc }: Write): void {
+  const { kernels, buffers, job, counters, division: { channels: [from, to] }, weights: { precision, shape } } = worker;
   if (from === to) return;
   const vectors = job.tokens * shape.timeSteps;
   if (neurons !== null) {
-    const target = { neurons, stride: linear.outputs, columns: [from, to] as const, firstToken: 0, tokens: job.tokens, bits: buffers.writeBits };
+    const target = { neurons, acc, stride: linear.outputs, columns: [from, to] as const, firstToken: 0, tokens: job.tokens, bits: buffers.writeBits };
     counters[spikeCounter(layer, site)]! += fireSums(worker, target);
     kernels.addSpikes(buffers.writeBits, linear.outputs / WORD_CHANNELS, buffers.stream, linear.outputs, from, to, vectors);
   } else if (precision === 'int8') {
-    kernels.addCurrentInt(buffers.acc, linear.scales!, linear.bias, buffers.stream, linear.outputs, from, to, vectors);
+    kernels.addCurrentInt(acc, linear.scales!, linear.bias, buffers.stream, linear.outputs, from, to, vectors);
   } else {
-    kernels.addCurrentFloat(buffers.acc, buffers.stream, linear.outputs, from, to, vectors);
+    kernels.addCurrentFloat(acc, buffers.stream, linear.outputs, from, to, vectors);
   }
 }
 
 /** Time mean, final norm and tied head (A.6); the only real-valued product. Logits of token `headFirst + n` become row n. */
 function runHead(worker: Worker): void {
-  const { kernels, memory, buffers, job, share, weights: { config, shape, embedding, finalNorm, precision } } = worker;
+  const { kernels, memory, buffers, job, share, division: { vocabulary: [from, to] }, weights: { config, shape, embedding, finalNorm, precision } } = worker;
   const width = shape.paddedWidth;
   const scales = memory.floats(buffers.quantisedScales, job.headCount);
   for (let n = share.part; n < job.headCount; n += share.parts) {
@@ -233,7 +271,6 @@ function runHead(worker: Worker): void {
     if (precision !== 'float32') scales[n] = kernels.quantise(normalised, width, headLimit(width), buffers.quantised + 2 * n * width);
   }
   share.sync();
-  const [from, to] = partOf(shape.vocabSize, share);
   if (precision === 'float32') {
     kernels.headFloat(buffers.normalised, job.headCount, embedding.weights, from, to, buffers.logits, width, shape.vocabSize);
   } else {

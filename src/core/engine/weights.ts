@@ -16,6 +16,7 @@ export interface PackedLinear {
   /** f32 [O], as trained: nothing is folded into it. */ readonly bias: number;
   /** I */ readonly inputs: number;
   /** O */ readonly outputs: number;
+  /** Whether its sums go to the residual stream rather than to the next neurons. */ readonly isWrite: boolean;
 }
 
 /** The attention neurons of a layer. */
@@ -95,7 +96,7 @@ function bindLayer(shape: EngineShape, { at, find }: LayerSections): PackedLayer
   const written = (name: string): PackedNeurons | null => (find(`${name}.bias`) === null ? null : neurons(name));
   const linear = (name: MatrixName): PackedLinear => {
     const { inputs, outputs } = shape.matrices[name];
-    return { weights: at(`${name}.weights`), scales: find(`${name}.scales`), bias: at(`${name}.bias`), inputs, outputs };
+    return { weights: at(`${name}.weights`), scales: find(`${name}.scales`), bias: at(`${name}.bias`), inputs, outputs, isWrite: name === 'out' || name === 'fc2' };
   };
   return {
     attentionEntry: neurons('attention_entry'),

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 
 import { addWork, counterCount, meetingCounter, NO_WORK, passCounts, spikeCounter } from '../../../src/core/engine/counters.js';
 import { engineShape } from '../../../src/core/engine/layout.js';
-import { partOf } from '../../../src/core/engine/step.js';
+import { partOf } from '../../../src/core/engine/division.js';
 import { TINY_STUDENT } from '../../support/tiny-models.js';
 
 // D 8, F 16, H 2, two layers, T 4, pairs; so K 4 and an entrance of 16.

@@ -106,7 +106,7 @@ describe('packed weights', () => {
     const { qkv, attention, fc2 } = weights.layers[1]!;
     expect(qkv).to.deep.equal({
       weights: 640 + offset('layers.1.qkv.weights'), scales: 640 + offset('layers.1.qkv.scales'), bias: 640 + offset('layers.1.qkv.bias'),
-      inputs: 128, outputs: 192,
+      inputs: 128, outputs: 192, isWrite: false,
     });
     expect(attention).to.deep.equal({ reversed: 640 + offset('layers.1.attention.reversed'), biasStride: 16, thresholds: 640 + offset('layers.1.attention.threshold') });
     expect(fc2.scales).to.equal(640 + offset('layers.1.fc2.scales'));
