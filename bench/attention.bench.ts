@@ -40,7 +40,7 @@ async function open(folder: string, spent: { ms: number }): Promise<EngineModel>
   const memory = createMemory(false);
   const { weights } = await openPacked(folder, flags.precision as Precision, (bytes) => memory.bytes(memory.allocate(bytes), bytes));
   const machine = createMachine(weights, memory, { kernels: timed(await instantiateEngine(memory.memory), spent), threads: 1 });
-  return createEngine({ machine, memory, crew: soloCrew(machine), pace: createPace(() => 0) });
+  return createEngine({ machine, memory, crew: soloCrew(machine), pace: createPace(() => 0, 'alone') });
 }
 
 const spent = { ms: 0 };

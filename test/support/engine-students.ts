@@ -27,5 +27,5 @@ export async function engineOn(
   const memory = createMemory(false);
   const { weights } = await openPacked(folder, precision, (bytes) => memory.bytes(memory.allocate(bytes), bytes));
   const machine = createMachine(weights, memory, { kernels: await kernelsOf(memory), threads: 1 });
-  return createEngine({ machine, memory, crew: soloCrew(machine), pace: createPace(() => 0) });
+  return createEngine({ machine, memory, crew: soloCrew(machine), pace: createPace(() => 0, 'alone') });
 }

@@ -1,3 +1,5 @@
+import { loadavg } from 'node:os';
+
 import { readStudentConfig } from '../student/stored.js';
 import type { Crew } from './crew.js';
 import { checkThreads, soloCrew, startCrew, threadLimit } from './crew.js';
@@ -36,12 +38,18 @@ export async function openEngine({ folder, precision, threads: wanted, notice }:
   const memory = createMemory(threads > 1);
   const opened = await openPacked(folder, precision, (bytes) => memory.bytes(memory.allocate(bytes), bytes));
   if (opened.notice !== null) notice(opened.notice);
-  const pace = createPace(() => performance.now());
+  const pace = createPace(() => performance.now(), isBusy(threads) ? 'alone' : 'all');
   if (threads === 1) {
     const machine = createMachine(opened.weights, memory, { kernels: await instantiateEngine(memory.memory), threads });
     return createEngine({ machine, memory, crew: soloCrew(machine), pace });
   }
   return createEngine({ ...await startThreads(opened.weights, memory, threads), memory, pace });
+}
+
+/** Whether other programs use cores that the threads would need, by the load of the last minute (0 where the system tells none). */
+function isBusy(threads: number): boolean {
+  const [load = 0] = loadavg();
+  return load + threads > threadLimit() + 0.5;
 }
 
 async function startThreads(weights: PackedWeights, memory: EngineMemory, threads: number): Promise<{ machine: Machine; crew: Crew }> {

@@ -6,50 +6,79 @@ export interface Pace {
   run(crew: Crew, job: Job): void;
 }
 
-type Who = 'all' | 'alone';
+/** All threads, or the first alone. */
+export type Who = 'all' | 'alone';
 
-/** Jobs from one trial of the slower way to the next, and jobs of a trial: enough that one interruption does not decide. */
-const TRIAL_EVERY = 96;
+/** Jobs of a trial: enough that one interruption does not decide. A job of LONG_MS is a trial by itself. */
 const TRIAL_JOBS = 4;
+const LONG_MS = 20;
+/** A trial ends at once when a job takes this many times as long as usual. */
+const HOPELESS = 2;
+/** Jobs from one trial to the next: fewest, and most, when one trial after the other has changed nothing. */
+const [FEWEST_BETWEEN, MOST_BETWEEN] = [96, 6144];
 
-/** Latest times of jobs of one size, at most TRIAL_JOBS for each way. */
-interface Times extends Record<Who, number[]> {
-  jobs: number;
+/** What is known about jobs of one size. */
+interface Known {
+  /** The way in use. */ way: Who;
+  /** Latest times, at most TRIAL_JOBS each. */ readonly times: Readonly<Record<Who, number[]>>;
+  /** Jobs of the other way that are left of a trial. */ trial: number;
+  untilTrial: number;
+  between: number;
 }
 
 /**
  * Uses the threads only while they help: where another program takes a core, several threads wait for each other and one is
- * faster. Both ways give the same bits, so it may change its mind at any job. Times are kept per job size; the ways are compared
- * by the medians of their latest jobs, and the slower one is tried again now and then.
+ * faster. Both ways give the same bits, so it may change its mind at any job. For each job size one way is in use, at first
+ * `first`; the other is tried now and then, the more rarely the longer it has been slower, and whenever its last times were better
+ * than what the way in use takes now. `now` tells milliseconds.
  */
-export function createPace(now: () => number): Pace {
-  const known = new Map<string, Times>();
+export function createPace(now: () => number, first: Who): Pace {
+  const sizes = new Map<string, Known>();
   return {
     run: (crew, job) => {
       if (crew.threads === 1) return crew.run(job, 'alone');
-      const key = `${job.tokens} ${job.headCount}`;
-      const times = known.get(key) ?? { all: [], alone: [], jobs: 0 };
-      known.set(key, times);
-      const who = choose(times);
+      const size = `${job.tokens} ${job.headCount}`;
+      const known = sizes.get(size) ?? { way: first, times: { all: [], alone: [] }, trial: 0, untilTrial: TRIAL_JOBS, between: FEWEST_BETWEEN / 2 };
+      sizes.set(size, known);
+      const isTrial = known.trial > 0;
+      const who = isTrial ? otherThan(known.way) : known.way;
       const begin = now();
       crew.run(job, who);
-      times[who].push(now() - begin);
-      if (times[who].length > TRIAL_JOBS) times[who].shift();
-      times.jobs++;
+      const took = now() - begin;
+      const times = known.times[who];
+      times.push(took);
+      if (times.length > TRIAL_JOBS) times.shift();
+      if (isTrial) goOnWithTrial(known, took);
+      else planTrial(known, took);
     },
   };
 }
 
-/** First both ways in turn, then the faster, with trials of the other. */
-function choose({ all, alone, jobs }: Times): Who {
-  if (jobs < TRIAL_JOBS) return 'all';
-  if (jobs < 2 * TRIAL_JOBS) return 'alone';
-  const faster: Who = median(alone) < median(all) ? 'alone' : 'all';
-  const isTrial = jobs % TRIAL_EVERY >= TRIAL_EVERY - TRIAL_JOBS;
-  return isTrial === (faster === 'all') ? 'alone' : 'all';
+function goOnWithTrial(known: Known, took: number): void {
+  const { way, times } = known;
+  known.trial--;
+  if (took >= LONG_MS || took > HOPELESS * median(times[way])) known.trial = 0;
+  if (known.trial > 0) return;
+  const hasWon = median(times[otherThan(way)]) < median(times[way]);
+  if (hasWon) known.way = otherThan(way);
+  known.between = hasWon ? FEWEST_BETWEEN : Math.min(2 * known.between, MOST_BETWEEN);
+  known.untilTrial = known.between;
 }
 
-/** The lower median. */
+function planTrial(known: Known, took: number): void {
+  const { way, times } = known;
+  known.untilTrial = took >= LONG_MS && times[otherThan(way)].length === 0 ? 0 : known.untilTrial - 1;
+  const other = times[otherThan(way)];
+  if (known.untilTrial > 0 && !(other.length > 0 && median(other) < median(times[way]))) return;
+  other.length = 0;
+  known.trial = TRIAL_JOBS;
+}
+
+function otherThan(way: Who): Who {
+  return way === 'all' ? 'alone' : 'all';
+}
+
+/** The lower median; Infinity of nothing. */
 function median(times: readonly number[]): number {
   return [...times].sort((a, b) => a - b)[Math.floor((times.length - 1) / 2)] ?? Infinity;
 }
