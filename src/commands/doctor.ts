@@ -3,13 +3,14 @@ import { renderDoctor } from '../cli/render.js';
 
 export default class Doctor extends BaseCommand {
   static override summary = 'Say which backends work here, and why the others do not.';
-  static override description = 'Starts each compute backend in turn and runs a small operation on it.';
+  static override description = 'Starts each compute backend in turn, and the engine that eval and generate run students on, and has each do a small sum.';
   static override examples = ['<%= config.bin %> doctor', '<%= config.bin %> doctor --json'];
 
   async run() {
     await this.parse(Doctor);
     const { probeBackends } = await import('../core/backend/select.js');
-    const backends = await this.work(() => probeBackends());
+    const { probeEngine } = await import('../core/engine/probe.js');
+    const backends = await this.work(async () => [...await probeBackends(), await probeEngine()]);
     const result = { backends, node: process.versions.node, platform: `${process.platform} ${process.arch}` };
     this.log(renderDoctor(result));
     return result;
