@@ -9,13 +9,13 @@ export interface Pace {
 /** All threads, or the first alone. */
 export type Who = 'all' | 'alone';
 
-/** Jobs of a trial: enough that one interruption does not decide. A job of LONG_MS is a trial by itself. */
-const TRIAL_JOBS = 4;
+/** Jobs of a trial, whose slowest does not count, so that one interruption does not decide. A job of LONG_MS is a trial by itself. */
+const TRIAL_JOBS = 6;
 const LONG_MS = 20;
 /** A trial ends at once when a job takes this many times as long as usual. */
 const HOPELESS = 2;
 /** Jobs from one trial to the next: fewest, and most, when one trial after the other has changed nothing. */
-const [FEWEST_BETWEEN, MOST_BETWEEN] = [96, 6144];
+const [FEWEST_BETWEEN, MOST_BETWEEN] = [96, 1536];
 
 /** What is known about jobs of one size. */
 interface Known {
@@ -57,9 +57,9 @@ export function createPace(now: () => number, first: Who): Pace {
 function goOnWithTrial(known: Known, took: number): void {
   const { way, times } = known;
   known.trial--;
-  if (took >= LONG_MS || took > HOPELESS * median(times[way])) known.trial = 0;
+  if (took >= LONG_MS || took > HOPELESS * usual(times[way])) known.trial = 0;
   if (known.trial > 0) return;
-  const hasWon = median(times[otherThan(way)]) < median(times[way]);
+  const hasWon = usual(times[otherThan(way)]) < usual(times[way]);
   if (hasWon) known.way = otherThan(way);
   known.between = hasWon ? FEWEST_BETWEEN : Math.min(2 * known.between, MOST_BETWEEN);
   known.untilTrial = known.between;
@@ -69,7 +69,7 @@ function planTrial(known: Known, took: number): void {
   const { way, times } = known;
   known.untilTrial = took >= LONG_MS && times[otherThan(way)].length === 0 ? 0 : known.untilTrial - 1;
   const other = times[otherThan(way)];
-  if (known.untilTrial > 0 && !(other.length > 0 && median(other) < median(times[way]))) return;
+  if (known.untilTrial > 0 && !(other.length > 0 && usual(other) < usual(times[way]))) return;
   other.length = 0;
   known.trial = TRIAL_JOBS;
 }
@@ -78,7 +78,8 @@ function otherThan(way: Who): Who {
   return way === 'all' ? 'alone' : 'all';
 }
 
-/** The lower median; Infinity of nothing. */
-function median(times: readonly number[]): number {
-  return [...times].sort((a, b) => a - b)[Math.floor((times.length - 1) / 2)] ?? Infinity;
+/** Mean of all but the slowest; Infinity of nothing. Not a median: waiting for a core that is taken makes some jobs slow, not all. */
+function usual(times: readonly number[]): number {
+  if (times.length < 2) return times[0] ?? Infinity;
+  return (times.reduce((sum, time) => sum + time, 0) - Math.max(...times)) / (times.length - 1);
 }
