@@ -72,7 +72,7 @@ async function atContext(folder: string, context: number, fastest: number): Prom
   const spent: Spent = { rows: 0, neurons: 0, attention: 0, head: 0, stream: 0 };
   const [plain, clocked] = [await open(folder, null), await open(folder, spent)];
   const random = createRandom(2);
-  const prompt = randomTokens(plain.shape, context - TOKENS / 2, random);
+  const prompt = randomTokens(plain.shape, context - TOKENS, random);
   const sessions = [plain, clocked].map((model) => model.openSession());
   for (const session of sessions) await session.append(prompt);
   const whole: number[] = [];

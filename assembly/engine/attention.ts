@@ -13,10 +13,13 @@ function wordsOfHead(headWidth: i32): i32 {
   return (headWidth + 63) >> 6;
 }
 
-/** Counts (T, 64) i32, fired words (T), query words (T, words), byte counters (T, words, 64), keys counted since they were emptied (T). */
-export function attendScratchBytes(timeSteps: i32, headWidth: i32): usize {
-  const words = wordsOfHead(headWidth);
-  return <usize>timeSteps * (256 + 8 + 8 * words + 64 * words + 8);
+/** Binary digits of a number per channel: counts below 2^24, more positions than a cache can have. */
+const DIGITS: i32 = 24;
+const NUMBER_BYTES: usize = 192;
+
+/** Counts (T, 64) i32, fired words (T), byte counters (64), query words (heads, T, words), numbers (heads, T, words, DIGITS). */
+export function attendScratchBytes(timeSteps: i32, headWidth: i32, heads: i32): usize {
+  return <usize>timeSteps * (256 + 8 + <usize>(heads * wordsOfHead(headWidth)) * (8 + NUMBER_BYTES)) + 64;
 }
 
 /** `count` (at most 64) bits from bit `first` of a row of words. */
@@ -54,64 +57,80 @@ export function storeHeads(
   }
 }
 
-/** sums (vectors, 64·dWords) i32: per channel of these heads how many attended values carry a spike. Returns the attention spikes. */
+/**
+ * sums (vectors, 64·dWords) i32: per channel of these heads how many attended values carry a spike. Returns the attention spikes.
+ * A page is read for all heads before the next, since that is how its words follow each other in memory.
+ */
 export function attend(
   bits: usize, words: i32, tokens: i32, timeSteps: i32, start: i32, headFrom: i32, headTo: i32, heads: i32, headWidth: i32, dWords: i32,
   pageTable: usize, layerOffset: usize, reversed: usize, biasStride: i32, contextLength: i32, thresholds: usize,
   decay: f32, reset: i32, sums: usize, scratch: usize,
 ): f64 {
   const headWords = wordsOfHead(headWidth);
+  const slots = timeSteps * headWords;
   const fired = scratch + ((<usize>(timeSteps * PAGE)) << 2);
-  const queries = fired + ((<usize>timeSteps) << 3);
-  const counters = queries + ((<usize>(timeSteps * headWords)) << 3);
-  const counted = counters + <usize>(timeSteps * headWords * 64);
+  const counters = fired + ((<usize>timeSteps) << 3);
+  const queries = counters + 64;
+  const numbers = queries + ((<usize>((headTo - headFrom) * slots)) << 3);
   let spikes: i64 = 0;
   for (let n = 0; n < tokens; n++) {
     const i = start + n;
-    for (let h = headFrom; h < headTo; h++) {
-      const out = sums + ((<usize>(n * timeSteps * (dWords << 6) + h * headWidth)) << 2);
-      for (let t = 0; t < timeSteps; t++) {
-        const row = bits + ((<usize>((n * timeSteps + t) * words)) << 3);
-        for (let w = 0; w < headWords; w++) {
-          store<u64>(queries + ((<usize>(t * headWords + w)) << 3), bitsAt(row, h * headWidth + (w << 6), min(64, headWidth - (w << 6))));
-        }
-        store<i32>(counted + ((<usize>t) << 2), 0);
-        clearInts(out + ((<usize>(t * (dWords << 6))) << 2), headWidth);
-      }
-      clearBytes(counters, timeSteps * headWords * 64);
-      const biases = reversed + ((<usize>(h * biasStride + contextLength - 1 - i)) << 2);
-      const threshold = load<f32>(thresholds + ((<usize>h) << 2));
-      for (let first = 0; first <= i; first += PAGE) {
-        const valid = min(PAGE, i + 1 - first);
-        const page = <usize>load<u32>(pageTable + ((<usize>(first / PAGE)) << 2)) + layerOffset;
-        const keys = page + ((<usize>(h * timeSteps * headWords * PAGE)) << 3);
-        const values = keys + ((<usize>(heads * timeSteps * headWords * PAGE)) << 3);
-        countOverlaps(queries, keys, timeSteps, headWords, valid, scratch);
-        chargePage(scratch, biases + ((<usize>first) << 2), threshold, decay, reset, timeSteps, valid, fired);
+    loadQueries(bits + ((<usize>(n * timeSteps * words)) << 3), words, timeSteps, headFrom, headTo, headWidth, queries);
+    memory.fill(numbers, 0, <usize>((headTo - headFrom) * slots) * NUMBER_BYTES);
+    for (let first = 0; first <= i; first += PAGE) {
+      const valid = min(PAGE, i + 1 - first);
+      const page = <usize>load<u32>(pageTable + ((<usize>(first / PAGE)) << 2)) + layerOffset;
+      for (let h = headFrom; h < headTo; h++) {
+        const keys = page + ((<usize>(h * slots * PAGE)) << 3);
+        const values = keys + ((<usize>(heads * slots * PAGE)) << 3);
+        const slot = <usize>((h - headFrom) * slots);
+        const biases = reversed + ((<usize>(h * biasStride + contextLength - 1 - i + first)) << 2);
+        countOverlaps(queries + (slot << 3), keys, timeSteps, headWords, valid, scratch);
+        chargePage(scratch, biases, load<f32>(thresholds + ((<usize>h) << 2)), decay, reset, timeSteps, valid, fired);
         for (let t = 0; t < timeSteps; t++) {
           const word = load<u64>(fired + ((<usize>t) << 3)) & (valid == 64 ? ~(<u64>0) : (<u64>1 << <u64>valid) - 1);
           if (word == 0) continue;
-          const found = <i32>popcnt(word);
-          spikes += found;
-          const since = counted + ((<usize>t) << 2);
-          const block = counters + <usize>(t * headWords * 64);
-          if (load<i32>(since) + found > 255) {
-            empty(block, out + ((<usize>(t * (dWords << 6))) << 2), headWidth);
-            clearBytes(block, headWords * 64);
-            store<i32>(since, 0);
+          spikes += popcnt(word);
+          for (let w = 0; w < headWords; w++) {
+            const row = <usize>(t * headWords + w);
+            addValues(word, values + row * (<usize>PAGE << 3), numbers + (slot + row) * NUMBER_BYTES);
           }
-          store<i32>(since, load<i32>(since) + found);
-          for (let w = 0; w < headWords; w++) addValues(word, values + ((<usize>((t * headWords + w) * PAGE)) << 3), block + <usize>(w << 6));
-        }
-      }
-      for (let t = 0; t < timeSteps; t++) {
-        if (load<i32>(counted + ((<usize>t) << 2)) > 0) {
-          empty(counters + <usize>(t * headWords * 64), out + ((<usize>(t * (dWords << 6))) << 2), headWidth);
         }
       }
     }
+    storeSums(numbers, timeSteps, headFrom, headTo, headWidth, sums + ((<usize>(n * timeSteps * (dWords << 6))) << 2), dWords << 6, counters);
   }
   return <f64>spikes;
+}
+
+/** queries (heads, T, words) := the query bits of one token's heads. */
+function loadQueries(bits: usize, words: i32, timeSteps: i32, headFrom: i32, headTo: i32, headWidth: i32, queries: usize): void {
+  const headWords = wordsOfHead(headWidth);
+  for (let h = headFrom; h < headTo; h++) {
+    for (let t = 0; t < timeSteps; t++) {
+      for (let w = 0; w < headWords; w++) {
+        store<u64>(queries, bitsAt(bits + ((<usize>(t * words)) << 3), h * headWidth + (w << 6), min(64, headWidth - (w << 6))));
+        queries += 8;
+      }
+    }
+  }
+}
+
+/** sums (T, stride) i32, channels of these heads := the numbers. */
+function storeSums(
+  numbers: usize, timeSteps: i32, headFrom: i32, headTo: i32, headWidth: i32, sums: usize, stride: i32, counters: usize,
+): void {
+  const headWords = wordsOfHead(headWidth);
+  for (let h = headFrom; h < headTo; h++) {
+    for (let t = 0; t < timeSteps; t++) {
+      const out = sums + ((<usize>(t * stride + h * headWidth)) << 2);
+      clearInts(out, headWidth);
+      for (let w = 0; w < headWords; w++) {
+        addNumbers(numbers, out + ((<usize>w) << 8), min(64, headWidth - (w << 6)), counters);
+        numbers += NUMBER_BYTES;
+      }
+    }
+  }
 }
 
 /** counts (T, 64) i32: |query AND key| of the first `valid` positions of a page, rounded up to a multiple of 8. */
@@ -178,11 +197,37 @@ function chargePage(
 }
 
 /**
- * Adds the value bits of the positions set in `word` to 64 byte counters. Seven value words are first added bit by bit to a
- * three-digit number per channel, so that three words are spread to bytes instead of seven.
+ * Adds the value bits of the positions set in `word` to 64 numbers, one per channel, of which a word holds one binary digit. Fifteen,
+ * then seven, then three words are first added to each other, digit by digit, so that the numbers are touched once for all of them.
  */
-function addValues(word: u64, values: usize, counters: usize): void {
-  while (popcnt(word) >= 7) {
+function addValues(word: u64, values: usize, numbers: usize): void {
+  let left = <i32>popcnt(word);
+  for (; left >= 15; left -= 15) {
+    let s0: u64 = 0, s1: u64 = 0, s2: u64 = 0;
+    let c0: u64 = 0, c1: u64 = 0, d: u64 = 0;
+    for (let half = 0; half < 2; half++) {
+      const p = load<u64>(values + ((<usize>ctz(word)) << 3)); word &= word - 1;
+      const q = load<u64>(values + ((<usize>ctz(word)) << 3)); word &= word - 1;
+      const r = load<u64>(values + ((<usize>ctz(word)) << 3)); word &= word - 1;
+      const s = load<u64>(values + ((<usize>ctz(word)) << 3)); word &= word - 1;
+      const t = load<u64>(values + ((<usize>ctz(word)) << 3)); word &= word - 1;
+      const u = load<u64>(values + ((<usize>ctz(word)) << 3)); word &= word - 1;
+      const v = load<u64>(values + ((<usize>ctz(word)) << 3)); word &= word - 1;
+      const pqr = p ^ q ^ r, all = pqr ^ s ^ t;
+      const k0 = majority(p, q, r), k1 = majority(pqr, s, t), k2 = majority(all, u, v);
+      const digit0 = all ^ u ^ v, digit1 = k0 ^ k1 ^ k2, digit2 = majority(k0, k1, k2);
+      if (half == 0) {
+        s0 = digit0; s1 = digit1; s2 = digit2;
+      } else {
+        const one = load<u64>(values + ((<usize>ctz(word)) << 3)); word &= word - 1;
+        c0 = majority(s0, digit0, one); s0 = s0 ^ digit0 ^ one;
+        c1 = majority(s1, digit1, c0); s1 = s1 ^ digit1 ^ c0;
+        d = majority(s2, digit2, c1); s2 = s2 ^ digit2 ^ c1;
+      }
+    }
+    carryOn(addDigit(addDigit(addDigit(addDigit(0, s0, numbers), s1, numbers + 8), s2, numbers + 16), d, numbers + 24), numbers + 32);
+  }
+  if (left >= 7) {
     const a = load<u64>(values + ((<usize>ctz(word)) << 3)); word &= word - 1;
     const b = load<u64>(values + ((<usize>ctz(word)) << 3)); word &= word - 1;
     const c = load<u64>(values + ((<usize>ctz(word)) << 3)); word &= word - 1;
@@ -192,13 +237,51 @@ function addValues(word: u64, values: usize, counters: usize): void {
     const g = load<u64>(values + ((<usize>ctz(word)) << 3)); word &= word - 1;
     const abc = a ^ b ^ c, abcde = abc ^ d ^ e;
     const k0 = majority(a, b, c), k1 = majority(abc, d, e), k2 = majority(abcde, f, g);
-    spread(abcde ^ f ^ g, 1, counters);
-    spread(k0 ^ k1 ^ k2, 2, counters);
-    spread(majority(k0, k1, k2), 4, counters);
+    carryOn(addDigit(addDigit(addDigit(0, abcde ^ f ^ g, numbers), k0 ^ k1 ^ k2, numbers + 8), majority(k0, k1, k2), numbers + 16), numbers + 24);
+    left -= 7;
   }
-  while (word != 0) {
-    spread(load<u64>(values + ((<usize>ctz(word)) << 3)), 1, counters);
-    word &= word - 1;
+  for (; left >= 3; left -= 3) {
+    const a = load<u64>(values + ((<usize>ctz(word)) << 3)); word &= word - 1;
+    const b = load<u64>(values + ((<usize>ctz(word)) << 3)); word &= word - 1;
+    const c = load<u64>(values + ((<usize>ctz(word)) << 3)); word &= word - 1;
+    carryOn(addDigit(addDigit(0, a ^ b ^ c, numbers), majority(a, b, c), numbers + 8), numbers + 16);
+  }
+  for (; word != 0; word &= word - 1) carryOn(load<u64>(values + ((<usize>ctz(word)) << 3)), numbers);
+}
+
+/** Adds a digit and what is carried into it to the digit at `at`; returns what it carries on. */
+// @ts-ignore: decorator
+@inline
+function addDigit(carried: u64, digit: u64, at: usize): u64 {
+  const old = load<u64>(at);
+  store<u64>(at, old ^ digit ^ carried);
+  return majority(old, digit, carried);
+}
+
+/** Adds a bit per channel to the digit at `at` and carries on as far as it goes. */
+// @ts-ignore: decorator
+@inline
+function carryOn(bits: u64, at: usize): void {
+  while (bits != 0) {
+    const old = load<u64>(at);
+    store<u64>(at, old ^ bits);
+    bits &= old;
+    at += 8;
+  }
+}
+
+/** out (width) i32 += the numbers, eight digits at a time by way of 64 byte counters. */
+function addNumbers(numbers: usize, out: usize, width: i32, counters: usize): void {
+  for (let first = 0; first < DIGITS; first += 8) {
+    let isZero = true;
+    for (let k = 0; k < 8; k++) {
+      const digit = load<u64>(numbers + ((<usize>(first + k)) << 3));
+      if (digit == 0) continue;
+      if (isZero) clearBytes(counters, 64);
+      isZero = false;
+      spread(digit, <i8>(<i32>1 << k), counters);
+    }
+    if (!isZero) empty(counters, out, width, first);
   }
 }
 
@@ -226,21 +309,21 @@ function spread(bits: u64, weight: i8, counters: usize): void {
   v128.store(counters, i8x16.add(v128.load(counters, 48), v128.and(b3, weights)), 48);
 }
 
-/** out (width) i32 += byte counters. */
-function empty(counters: usize, out: usize, width: i32): void {
+/** out (width) i32 += byte counters · 2^shift. */
+function empty(counters: usize, out: usize, width: i32, shift: i32): void {
   let c = 0;
   for (; c + 16 <= width; c += 16) {
     const bytes = v128.load(counters + <usize>c);
     const low = i16x8.extend_low_i8x16_u(bytes), high = i16x8.extend_high_i8x16_u(bytes);
     const at = out + ((<usize>c) << 2);
-    v128.store(at, i32x4.add(v128.load(at), i32x4.extend_low_i16x8_u(low)));
-    v128.store(at, i32x4.add(v128.load(at, 16), i32x4.extend_high_i16x8_u(low)), 16);
-    v128.store(at, i32x4.add(v128.load(at, 32), i32x4.extend_low_i16x8_u(high)), 32);
-    v128.store(at, i32x4.add(v128.load(at, 48), i32x4.extend_high_i16x8_u(high)), 48);
+    v128.store(at, i32x4.add(v128.load(at), i32x4.shl(i32x4.extend_low_i16x8_u(low), shift)));
+    v128.store(at, i32x4.add(v128.load(at, 16), i32x4.shl(i32x4.extend_high_i16x8_u(low), shift)), 16);
+    v128.store(at, i32x4.add(v128.load(at, 32), i32x4.shl(i32x4.extend_low_i16x8_u(high), shift)), 32);
+    v128.store(at, i32x4.add(v128.load(at, 48), i32x4.shl(i32x4.extend_high_i16x8_u(high), shift)), 48);
   }
   for (; c < width; c++) {
     const at = out + ((<usize>c) << 2);
-    store<i32>(at, load<i32>(at) + <i32>load<u8>(counters + <usize>c));
+    store<i32>(at, load<i32>(at) + (<i32>load<u8>(counters + <usize>c) << shift));
   }
 }
 

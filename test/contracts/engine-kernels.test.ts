@@ -217,7 +217,7 @@ const attendCase = (attention: Attention, plan: PlanTable): KernelCase => (setti
   const table = plan(setting, { size: heads * biasStride, biasStride });
   const reversed = arena.place(table.reversed, 'reversed');
   const thresholds = arena.place(table.thresholds, 'thresholds');
-  const scratch = setting.scratch((kernels) => kernels.attendScratchBytes(timeSteps, headWidth));
+  const scratch = setting.scratch((kernels) => kernels.attendScratchBytes(timeSteps, headWidth, heads));
   const sums = arena.place(inputs.ints(tokens * timeSteps * 64 * dWords, 'large'), 'sums');
   return (kernels) => kernels.attend(bits, words, tokens, timeSteps, start, ...rangeOf(range, heads), heads, headWidth, dWords,
     pageTable, layerOffset, reversed, biasStride, contextLength, thresholds, decay, reset, sums, scratch);

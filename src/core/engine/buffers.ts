@@ -77,5 +77,5 @@ export function createBuffers(memory: EngineMemory, kernels: EngineKernels, size
 
 function scratchBytes(kernels: EngineKernels, shape: EngineShape, vectors: number): number {
   const rows = Object.values(shape.matrices).map(({ inputs }) => kernels.addRowsScratchBytes(inputs / WORD_CHANNELS, vectors));
-  return Math.max(kernels.attendScratchBytes(shape.timeSteps, shape.headWidth), ...rows);
+  return Math.max(kernels.attendScratchBytes(shape.timeSteps, shape.headWidth, shape.heads), ...rows);
 }

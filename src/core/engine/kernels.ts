@@ -20,7 +20,7 @@ export interface EngineKernels {
   addRowsScratchBytes(words: number, vectors: number): number;
 
   /** Bytes of scratch that `attend` needs for these shapes; 0 is possible. */
-  attendScratchBytes(timeSteps: number, headWidth: number): number;
+  attendScratchBytes(timeSteps: number, headWidth: number, heads: number): number;
 
   /**
    * Sums of the int8 weight rows that spikes select: acc[v][c] = Σ over fired inputs i of q[i][c], exact.

@@ -15,7 +15,7 @@ describe('engine reference kernels', () => {
 
   it('need no scratch', () => {
     const kernels = referenceKernels({ buffer: new ArrayBuffer(64) });
-    expect([kernels.addRowsScratchBytes(5, 13), kernels.attendScratchBytes(4, 80)]).to.deep.equal([0, 0]);
+    expect([kernels.addRowsScratchBytes(5, 13), kernels.attendScratchBytes(4, 80, 3)]).to.deep.equal([0, 0]);
   });
 
   it('follow a memory whose buffer is replaced as it grows', () => {
