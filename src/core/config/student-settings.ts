@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { fraction, nonNegative, positive, wholeNumber } from './fields.js';
+import { fraction, nonNegative, path, positive, wholeNumber } from './fields.js';
 
 export const PRESET_NAMES = ['practical', 'paper'] as const;
 export type PresetName = (typeof PRESET_NAMES)[number];
@@ -25,6 +25,8 @@ const architecture = {
 };
 
 const start = {
+  from: path().nullable().default(null)
+    .describe('Student folder whose weights this run goes on from; same teacher tokenizer, widths and architecture, but T and the neuron may differ. null = a new student, by the keys below.'),
   init: z.enum(['ridge', 'copy', 'random']).default('ridge')
     .describe('Start of the linear layers: ridge = layer-by-layer regression on the teacher (equal widths only; not in the paper), copy = teacher weights, random.'),
   embeddings: z.enum(['teacher', 'random']).default('teacher').describe('Start of the embeddings and the final norm; teacher needs equal widths.'),

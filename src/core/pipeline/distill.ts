@@ -7,8 +7,10 @@ import { checkAgainstTeacher } from '../config/check-teacher.js';
 import { loadDistillConfig } from '../config/load.js';
 import type { DistillConfig } from '../config/schema.js';
 import { teacherFolder } from '../config/shipped.js';
+import { studentConfigOf } from '../distill/student-config.js';
 import { UsageError } from '../errors.js';
 import { writeStudent } from '../student/folder.js';
+import { readRecordedHash } from '../student/stored.js';
 import { teacherNll } from '../teacher/training-task.js';
 import { uploadTeacher } from '../teacher/parameters.js';
 import type { Teacher } from '../teacher/parameters.js';
@@ -22,6 +24,7 @@ import type { RunContext } from '../types.js';
 import type { RunCorpus } from './corpus.js';
 import { loadRunCorpus } from './corpus.js';
 import { createDistillation, distillationBatches } from './distillation.js';
+import { checkEarlierStudent } from './earlier-student.js';
 import { prepareBackend } from './prepare-backend.js';
 import type { RunProvenance } from './run-folder.js';
 import { RESOLVED_CONFIG } from './run-files.js';
@@ -57,6 +60,10 @@ export async function distill(request: { readonly config: DistillConfig } | { re
   const weights = await loadTeacher(folder);
   checkAgainstTeacher(config, weights.config);
   const tokenizer = await loadTokenizer(folder);
+  const { from } = config.student;
+  const startSha256 = from === null ? null : isResumed
+    ? await readRecordedHash(from).catch(() => null) // a run that has begun no longer needs that folder
+    : await checkEarlierStudent(from, studentConfigOf(config, weights.config), tokenizer.hash);
   const corpus = await loadRunCorpus(config.corpus, tokenizer, config.train.context);
   const backend = await prepareBackend(config.backend);
   ctx.reporter.notice(`Computing on ${backend.name} (${backend.device}): ${backend.reason}`);
@@ -69,7 +76,8 @@ export async function distill(request: { readonly config: DistillConfig } | { re
     config, teacher, trainTokens: corpus.train, ctx,
     exportStudent: async (student, target) => {
       await copyTokenizer(folder, target);
-      await writeStudent(target, student, { ...provenance, teacher: { folder: config.teacher, sha256: hashes.teacherSha256 }, ...hashes, config });
+      const start = from === null ? {} : { start: { folder: from, sha256: startSha256 } };
+      await writeStudent(target, student, { ...provenance, teacher: { folder: config.teacher, sha256: hashes.teacherSha256 }, ...start, ...hashes, config });
     },
   }, isResumed && await holdsCheckpoints(config.run));
   try {

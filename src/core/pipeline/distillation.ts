@@ -14,6 +14,7 @@ import { startStudent } from '../student/start.js';
 import type { Teacher } from '../teacher/parameters.js';
 import type { TrainingTask } from '../train/task.js';
 import type { RunContext } from '../types.js';
+import { earlierWeights } from './earlier-student.js';
 
 /** Seeds of the independent random streams of a run. */
 const STREAM = { start: 1, batches: 2, calibration: 3, projections: 4 } as const;
@@ -54,6 +55,7 @@ export async function createDistillation(parts: DistillationParts, isRestored: b
 }
 
 async function firstWeights({ config, teacher, trainTokens, ctx }: DistillationParts): Promise<Map<string, tf.Tensor>> {
+  if (config.student.from !== null) return earlierWeights(config.student.from);
   const { sequences, ...calibration } = config.calibration;
   const { context } = config.train;
   const windows = createBatches(trainTokens, { batch: sequences, context, seed: deriveSeed(config.seed, STREAM.calibration) }).next();
