@@ -77,6 +77,21 @@ describe('e2e: train a teacher, distil it, measure, write', function () {
     expect(await readFile(resolved, 'utf8')).to.equal(before);
   });
 
+  it('distill goes on from an earlier student, and refuses one of another architecture', async () => {
+    const further = ['distill', '--config', 'student.yaml', '--set', `teacher=${teacher}`, '--set', 'student.from=runs/student/student'];
+    const unmoved = await run('distill', [...further, '--set', 'run=runs/same', '--set', 'train.steps=1', '--set', 'train.warmupSteps=0', '--set', 'train.learningRate=1e-12']);
+    const evaluated = await run('eval of a student', ['eval', student, '--data', 'valid.txt']);
+    const same = await run('eval of a student', ['eval', 'runs/same', '--data', 'valid.txt']);
+    expect(same.student.nll).to.be.closeTo(evaluated.student.nll, 1e-6);
+    expect(unmoved.steps).to.equal(1);
+    const provenance = async (of: string): Promise<Record<string, unknown>> => JSON.parse(await readFile(path.join(folder, of, 'provenance.json'), 'utf8')) as Record<string, unknown>;
+    expect((await provenance('runs/same/student'))['start']).to.deep.equal({ folder: 'runs/student/student', sha256: (await provenance('runs/student/student'))['weightsSha256'] });
+    await run('distill', [...further, '--set', 'run=runs/slower', '--set', 'student.timeSteps=3', '--set', 'train.steps=2', '--set', 'train.warmupSteps=1']);
+    const refused = await expectCli(3, [...further, '--set', 'run=runs/other', '--set', 'student.onOff=false', '--set', 'student.layers=1'], { folder });
+    expect(refused.stderr).to.contain('num_hidden_layers 2 where this run has 1, on_off true where this run has false');
+    expect(existsSync(path.join(folder, 'runs', 'other'))).to.equal(false);
+  });
+
   it('eval puts the student beside its teacher, and text says what the document says', async () => {
     const result = await run('eval of a student', ['eval', student, '--data', 'valid.txt']);
     expect(result.student.perplexity).to.be.closeTo(Math.exp(result.student.nll), 1e-6 * result.student.perplexity);
