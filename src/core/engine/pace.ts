@@ -9,10 +9,13 @@ export interface Pace {
 /** All threads, or the first alone. */
 export type Who = 'all' | 'alone';
 
-/** Jobs of a trial, whose slowest does not count, so that one interruption does not decide. A job of LONG_MS is a trial by itself. */
-const TRIAL_JOBS = 6;
+/**
+ * Jobs of a trial: the first two warm up what has slept or is not yet compiled, and of the rest the slowest does not count, so that
+ * one interruption does not decide. A job of LONG_MS is a trial by itself.
+ */
+const [WARM_UP_JOBS, COUNTED_JOBS] = [2, 6];
 const LONG_MS = 20;
-/** A trial ends at once when a job takes this many times as long as usual. */
+/** A trial ends when a job, once warm, takes this many times as long as usual. */
 const HOPELESS = 2;
 /** Jobs from one trial to the next: fewest, and most, when one trial after the other has changed nothing. */
 const [FEWEST_BETWEEN, MOST_BETWEEN] = [96, 1536];
@@ -20,7 +23,7 @@ const [FEWEST_BETWEEN, MOST_BETWEEN] = [96, 1536];
 /** What is known about jobs of one size. */
 interface Known {
   /** The way in use. */ way: Who;
-  /** Latest times, at most TRIAL_JOBS each. */ readonly times: Readonly<Record<Who, number[]>>;
+  /** Latest times, at most COUNTED_JOBS each. */ readonly times: Readonly<Record<Who, number[]>>;
   /** Jobs of the other way that are left of a trial. */ trial: number;
   untilTrial: number;
   between: number;
@@ -38,7 +41,7 @@ export function createPace(now: () => number, first: Who): Pace {
     run: (crew, job) => {
       if (crew.threads === 1) return crew.run(job, 'alone');
       const size = `${job.tokens} ${job.headCount}`;
-      const known = sizes.get(size) ?? { way: first, times: { all: [], alone: [] }, trial: 0, untilTrial: TRIAL_JOBS, between: FEWEST_BETWEEN / 2 };
+      const known = sizes.get(size) ?? { way: first, times: { all: [], alone: [] }, trial: 0, untilTrial: COUNTED_JOBS, between: FEWEST_BETWEEN / 2 };
       sizes.set(size, known);
       const isTrial = known.trial > 0;
       const who = isTrial ? otherThan(known.way) : known.way;
@@ -47,7 +50,7 @@ export function createPace(now: () => number, first: Who): Pace {
       const took = now() - begin;
       const times = known.times[who];
       times.push(took);
-      if (times.length > TRIAL_JOBS) times.shift();
+      if (times.length > COUNTED_JOBS) times.shift();
       if (isTrial) goOnWithTrial(known, took);
       else planTrial(known, took);
     },
@@ -57,7 +60,8 @@ export function createPace(now: () => number, first: Who): Pace {
 function goOnWithTrial(known: Known, took: number): void {
   const { way, times } = known;
   known.trial--;
-  if (took >= LONG_MS || took > HOPELESS * usual(times[way])) known.trial = 0;
+  const isWarm = times[otherThan(way)].length > WARM_UP_JOBS;
+  if (took >= LONG_MS || (isWarm && took > HOPELESS * usual(times[way]))) known.trial = 0;
   if (known.trial > 0) return;
   const hasWon = usual(times[otherThan(way)]) < usual(times[way]);
   if (hasWon) known.way = otherThan(way);
@@ -71,7 +75,7 @@ function planTrial(known: Known, took: number): void {
   const other = times[otherThan(way)];
   if (known.untilTrial > 0 && !(other.length > 0 && usual(other) < usual(times[way]))) return;
   other.length = 0;
-  known.trial = TRIAL_JOBS;
+  known.trial = WARM_UP_JOBS + COUNTED_JOBS;
 }
 
 function otherThan(way: Who): Who {
