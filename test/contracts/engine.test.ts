@@ -119,7 +119,7 @@ describe('engine', () => {
       return withStudent(wide, async (folder) => {
         const ids = someIds(wide, 130, 5);
         const one = await openEngine({ folder, precision, threads: 1, notice: () => undefined });
-        const two = await openEngine({ folder, precision, threads: 2, notice: () => undefined });
+        const two = await openEngine({ folder, precision, threads: 2, notice: () => undefined, pace: { run: (crew, job) => crew.run(job, 'all') } });
         expect(two.threads).to.equal(2);
         expect(await two.forward([ids])).to.deep.equal(await one.forward([ids]));
         expect(await decode(two, ids)).to.deep.equal(await decode(one, ids));

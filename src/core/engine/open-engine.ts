@@ -11,6 +11,7 @@ import { engineShape } from './layout.js';
 import type { EngineMemory } from './memory.js';
 import { createMemory } from './memory.js';
 import { openPacked } from './pack-cache.js';
+import type { Pace } from './pace.js';
 import { createPace } from './pace.js';
 import type { Machine } from './step.js';
 import type { PackedWeights } from './weights.js';
@@ -20,6 +21,7 @@ export interface OpenEngineOptions {
   readonly precision: WeightPrecision;
   /** Null: what suits the model's size and this machine. */ readonly threads: number | null;
   /** Hears why weights were packed anew or could not be kept. */ readonly notice: (message: string) => void;
+  /** Who runs a job; left out: whoever is faster. */ readonly pace?: Pace;
 }
 
 /** Below this many weights in the blocks a token takes less time than threads need to meet. */
@@ -32,13 +34,13 @@ const DEFAULT_MAX_THREADS = 4;
  * @throws UsageError on more threads than cores; BackendError when the kernels are missing or the memory is too small; and
  *   whatever a damaged student folder gives cause for (FormatError, ShapeError, NumericError).
  */
-export async function openEngine({ folder, precision, threads: wanted, notice }: OpenEngineOptions): Promise<EngineModel> {
+export async function openEngine({ folder, precision, threads: wanted, notice, ...options }: OpenEngineOptions): Promise<EngineModel> {
   if (wanted !== null) checkThreads(wanted);
   const threads = wanted ?? await defaultThreads(folder);
   const memory = createMemory(threads > 1);
   const opened = await openPacked(folder, precision, (bytes) => memory.bytes(memory.allocate(bytes), bytes));
   if (opened.notice !== null) notice(opened.notice);
-  const pace = createPace(() => performance.now(), isBusy(threads) ? 'alone' : 'all');
+  const pace = options.pace ?? createPace(() => performance.now(), isBusy(threads) ? 'alone' : 'all');
   if (threads === 1) {
     const machine = createMachine(opened.weights, memory, { kernels: await instantiateEngine(memory.memory), threads });
     return createEngine({ machine, memory, crew: soloCrew(machine), pace });
