@@ -35,7 +35,7 @@ describe('configuration: order of the sources', () => {
     const config = await distill(MINIMAL);
     expect(config.student).to.deep.equal({
       preset: 'practical', timeSteps: 2, decay: 0.9, threshold: 1, reset: 'soft', surrogate: 'atan', surrogateAlpha: 2, detachReset: true,
-      residualWrite: 'current', learnedNeurons: true, onOff: true, relativeBias: true, init: 'ridge', embeddings: 'teacher', embeddingGain: 1,
+      residualWrite: 'current', learnedNeurons: true, onOff: true, relativeBias: true, from: null, init: 'ridge', embeddings: 'teacher', embeddingGain: 1,
       layers: null, heads: null, hiddenSize: null, feedForwardSize: null,
     });
     expect(config.distill.weights).to.deep.equal({ embedding: 0.2, attention: 0.1, feature: 0.1, softTarget: 0.3, hardTarget: 0.3 });
