@@ -55,22 +55,18 @@ function sumLists(few: usize, vectors: i32, rows: usize, width: i32, sums: usize
   memory.fill(sums, 0, step * vectors);
   for (let pair = 0; pair < PAIRS; pair++) {
     let list = listOf(few, FEW + pair);
-    const gap = (<usize>load<i32>(lengthOf(few, FEW + pair)) >> 3) << 2;
-    const end = list + gap;
-    for (; list < end; list += 4) addEightTwice(list, gap, rows, width, sums + <usize>firstOf(pair) * step, sums + <usize>secondOf(pair) * step);
+    const end = list + ((<usize>load<i32>(lengthOf(few, FEW + pair))) << 2);
+    for (; list < end; list += 32) addEightTwice(list, rows, width, sums + <usize>firstOf(pair) * step, sums + <usize>secondOf(pair) * step);
   }
   for (let v = 0; v < vectors; v++) sumList(listOf(few, v), load<i32>(lengthOf(few, v)), rows, width, sums + <usize>v * step);
 }
 
 /** Adds the rows of one list to the sums of one vector. */
 function sumList(list: usize, length: i32, rows: usize, width: i32, sums: usize): void {
-  const last = list + ((<usize>length) << 2);
-  const gap = (<usize>length >> 3) << 2;
-  const end = list + gap;
-  for (; list < end; list += 4) addEight(list, gap, rows, width, sums);
-  list += 7 * gap;
-  for (; list + 16 <= last; list += 16) addFour(list, rows, width, sums);
-  for (; list < last; list += 4) addOne(rows + <usize>load<u32>(list), width, sums);
+  const end = list + ((<usize>length) << 2);
+  for (; list + 32 <= end; list += 32) addEight(list, rows, width, sums);
+  for (; list + 16 <= end; list += 16) addFour(list, rows, width, sums);
+  for (; list < end; list += 4) addOne(rows + <usize>load<u32>(list), width, sums);
 }
 
 // @ts-ignore: decorator
@@ -92,15 +88,12 @@ function addTo(sums: usize, raw: v128, odd: v128): void {
   v128.store(sums, i16x8.add(v128.load(sums, 16), odd), 16);
 }
 
-/**
- * Adds eight rows to the sums. Eight, `gap` bytes apart in the list, so that they lie in different pages: the processor prefetches
- * each as a stream of its own.
- */
-function addEight(list: usize, gap: usize, rows: usize, width: i32, sums: usize): void {
-  let a = rows + <usize>load<u32>(list), b = rows + <usize>load<u32>(list + gap);
-  let c = rows + <usize>load<u32>(list + 2 * gap), d = rows + <usize>load<u32>(list + 3 * gap);
-  let e = rows + <usize>load<u32>(list + 4 * gap), f = rows + <usize>load<u32>(list + 5 * gap);
-  let g = rows + <usize>load<u32>(list + 6 * gap), h = rows + <usize>load<u32>(list + 7 * gap);
+/** Adds eight rows of `width` columns to the sums: as many streams as the processor's prefetcher follows well, and sums touched once for all. */
+function addEight(list: usize, rows: usize, width: i32, sums: usize): void {
+  let a = rows + <usize>load<u32>(list), b = rows + <usize>load<u32>(list, 4);
+  let c = rows + <usize>load<u32>(list, 8), d = rows + <usize>load<u32>(list, 12);
+  let e = rows + <usize>load<u32>(list, 16), f = rows + <usize>load<u32>(list, 20);
+  let g = rows + <usize>load<u32>(list, 24), h = rows + <usize>load<u32>(list, 28);
   const end = a + <usize>width;
   while (a < end) {
     let v = v128.load(a), w = v128.load(b), x = v128.load(c), y = v128.load(d);
@@ -112,11 +105,11 @@ function addEight(list: usize, gap: usize, rows: usize, width: i32, sums: usize)
 }
 
 /** Like `addEight`, to the sums of two vectors. */
-function addEightTwice(list: usize, gap: usize, rows: usize, width: i32, sums: usize, others: usize): void {
-  let a = rows + <usize>load<u32>(list), b = rows + <usize>load<u32>(list + gap);
-  let c = rows + <usize>load<u32>(list + 2 * gap), d = rows + <usize>load<u32>(list + 3 * gap);
-  let e = rows + <usize>load<u32>(list + 4 * gap), f = rows + <usize>load<u32>(list + 5 * gap);
-  let g = rows + <usize>load<u32>(list + 6 * gap), h = rows + <usize>load<u32>(list + 7 * gap);
+function addEightTwice(list: usize, rows: usize, width: i32, sums: usize, others: usize): void {
+  let a = rows + <usize>load<u32>(list), b = rows + <usize>load<u32>(list, 4);
+  let c = rows + <usize>load<u32>(list, 8), d = rows + <usize>load<u32>(list, 12);
+  let e = rows + <usize>load<u32>(list, 16), f = rows + <usize>load<u32>(list, 20);
+  let g = rows + <usize>load<u32>(list, 24), h = rows + <usize>load<u32>(list, 28);
   const end = a + <usize>width;
   while (a < end) {
     let v = v128.load(a), w = v128.load(b), x = v128.load(c), y = v128.load(d);
