@@ -16,9 +16,9 @@ export type Who = 'all' | 'alone';
 const [WARM_UP_JOBS, COUNTED_JOBS] = [2, 6];
 const LONG_MS = 20;
 /** A trial ends when a job, once warm, takes this many times as long as usual. */
-const HOPELESS = 2;
+const HOPELESS = 1.5;
 /** Jobs from one trial to the next: fewest, and most, when one trial after the other has changed nothing. */
-const [FEWEST_BETWEEN, MOST_BETWEEN] = [96, 1536];
+const [FEWEST_BETWEEN, MOST_BETWEEN] = [24, 1536];
 
 /** What is known about jobs of one size. */
 interface Known {

@@ -43,10 +43,10 @@ describe('pace', () => {
     expect(share(ran.slice(8), 'all')).to.be.above(0.95);
   });
 
-  it('loses less than 2 % to trials where threads take three times as long', () => {
+  it('loses less than 3 % to trials where threads take three times as long', () => {
     const cost = (who: Who): number => (who === 'all' ? 9 : 3);
     const spent = paced(2, cost, 2000, 'alone').reduce((sum, who) => sum + cost(who), 0);
-    expect(spent).to.be.below(1.02 * 2000 * cost('alone'));
+    expect(spent).to.be.below(1.03 * 2000 * cost('alone'));
   });
 
   it('decides long jobs by one of each', () => {
