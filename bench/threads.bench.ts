@@ -16,9 +16,9 @@ import type { Summary } from './support/statistics.js';
 import { summary } from './support/statistics.js';
 
 /** Tokens before the decoded ones, and of a prefill; tokens of one turn of decoding. */
-const [CONTEXT, TURN] = [112, 8];
+const [CONTEXT, TURN] = [112, 32];
 /** Turns before the first that counts: the kernels are still being compiled. */
-const WARM_UP = 20;
+const WARM_UP = 6;
 
 const { values: flags, positionals: folders } = parseArgs({
   options: { threads: { type: 'string', default: '2' }, precision: { type: 'string', default: 'int8' }, rounds: { type: 'string', default: '40' } }, allowPositionals: true,
