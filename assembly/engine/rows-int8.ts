@@ -88,24 +88,20 @@ function addTo(sums: usize, raw: v128, odd: v128): void {
   v128.store(sums, i16x8.add(v128.load(sums, 16), odd), 16);
 }
 
-/** Adds eight rows of `width` columns to the sums: as many streams as the processor's prefetcher follows well, and sums touched once for all. */
+/** Adds eight rows of `width` columns to the sums of one vector. */
 function addEight(list: usize, rows: usize, width: i32, sums: usize): void {
-  let a = rows + <usize>load<u32>(list), b = rows + <usize>load<u32>(list, 4);
-  let c = rows + <usize>load<u32>(list, 8), d = rows + <usize>load<u32>(list, 12);
-  let e = rows + <usize>load<u32>(list, 16), f = rows + <usize>load<u32>(list, 20);
-  let g = rows + <usize>load<u32>(list, 24), h = rows + <usize>load<u32>(list, 28);
-  const end = a + <usize>width;
-  while (a < end) {
-    let v = v128.load(a), w = v128.load(b), x = v128.load(c), y = v128.load(d);
-    const raw = sumFour(v, w, x, y), odd = sumFourOdd(v, w, x, y);
-    v = v128.load(e); w = v128.load(f); x = v128.load(g); y = v128.load(h);
-    addTo(sums, i16x8.add(raw, sumFour(v, w, x, y)), i16x8.add(odd, sumFourOdd(v, w, x, y)));
-    a += 16; b += 16; c += 16; d += 16; e += 16; f += 16; g += 16; h += 16; sums += 32;
-  }
+  addEightTo(list, rows, width, sums, 0, false);
 }
 
-/** Like `addEight`, to the sums of two vectors. */
+/** Adds eight rows to the sums of two vectors. */
 function addEightTwice(list: usize, rows: usize, width: i32, sums: usize, others: usize): void {
+  addEightTo(list, rows, width, sums, others, true);
+}
+
+/** Eight rows: as many streams as the processor's prefetcher follows well, and sums touched once for all. `isTwice` is a constant. */
+// @ts-ignore: decorator
+@inline
+function addEightTo(list: usize, rows: usize, width: i32, sums: usize, others: usize, isTwice: bool): void {
   let a = rows + <usize>load<u32>(list), b = rows + <usize>load<u32>(list, 4);
   let c = rows + <usize>load<u32>(list, 8), d = rows + <usize>load<u32>(list, 12);
   let e = rows + <usize>load<u32>(list, 16), f = rows + <usize>load<u32>(list, 20);
@@ -118,8 +114,9 @@ function addEightTwice(list: usize, rows: usize, width: i32, sums: usize, others
     raw = i16x8.add(raw, sumFour(v, w, x, y));
     odd = i16x8.add(odd, sumFourOdd(v, w, x, y));
     addTo(sums, raw, odd);
-    addTo(others, raw, odd);
-    a += 16; b += 16; c += 16; d += 16; e += 16; f += 16; g += 16; h += 16; sums += 32; others += 32;
+    if (isTwice) addTo(others, raw, odd);
+    a += 16; b += 16; c += 16; d += 16; e += 16; f += 16; g += 16; h += 16; sums += 32;
+    if (isTwice) others += 32;
   }
 }
 
