@@ -25,8 +25,8 @@ export function soloCrew(machine: Machine): Crew {
 /** Fields of the control block, i32 each. The first three are the barrier's (assembly/engine/barrier.ts). */
 export const CONTROL = { waiting: 0, round: 1, failed: 2, sequence: 3, tokens: 4, start: 5, headFirst: 6, headCount: 7, stopped: 8 } as const;
 export const CONTROL_BYTES = 64;
-/** Looks at the barrier before a thread sleeps: some 20 µs, longer than parts of a phase usually differ. */
-export const BARRIER_SPINS = 20_000;
+/** Looks at the barrier before a thread sleeps: some 100 µs, twice what waking takes. With less, whoever waits for a sleeper to wake falls asleep in its turn. */
+export const BARRIER_SPINS = 100_000;
 /** Looks for the next job before a worker sleeps: longer than it takes to choose a token, so that no token waits for a worker to wake. */
 export const JOB_SPINS = 20_000;
 
