@@ -16,7 +16,16 @@ let probes: Promise<readonly BackendProbe[]> | null = null;
  * (`bispik doctor` says why); `cpu` and `wasm` never are.
  */
 export function describeOnBackends(title: string, body: (backend: ComputeBackend) => void): void {
-  for (const name of BACKENDS) {
+  describeOn(BACKENDS, title, body);
+}
+
+/** Tests of what only the WebGPU backend has; pending where there is no adapter. */
+export function describeOnWebGpu(title: string, body: () => void): void {
+  describeOn(['webgpu'], title, body);
+}
+
+function describeOn(names: readonly ComputeBackend[], title: string, body: (backend: ComputeBackend) => void): void {
+  for (const name of names) {
     describe(`${title} [${name}]`, function () {
       if (name === 'webgpu') this.timeout(SLOW_TIMEOUT_MS);
       before(async function () {

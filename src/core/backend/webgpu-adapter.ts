@@ -8,6 +8,9 @@ import { messageOf } from './started.js';
 /** The parts of the WebGPU interface used here. */
 export interface GpuAdapter {
   readonly info: { readonly vendor: string; readonly architecture: string; readonly description: string; readonly isFallbackAdapter?: boolean };
+  readonly features: ReadonlySet<string>;
+  readonly limits: Readonly<Record<string, number>>;
+  requestDevice(asked: { readonly requiredFeatures?: readonly string[]; readonly requiredLimits?: Readonly<Record<string, number>> }): Promise<object>;
 }
 export interface Gpu {
   requestAdapter(options?: { powerPreference?: 'high-performance' }): Promise<GpuAdapter | null>;

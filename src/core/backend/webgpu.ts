@@ -3,14 +3,21 @@ import * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../errors.js';
 import type { StartedBackend } from './started.js';
 import { activate } from './started.js';
-import type { Gpu } from './webgpu-adapter.js';
+import type { Gpu, GpuAdapter } from './webgpu-adapter.js';
 import { findAdapter } from './webgpu-adapter.js';
+import { createDispatcher } from './webgpu-kernels/dispatch.js';
+import type { GpuBackend } from './webgpu-kernels/gpu.js';
+import { registerGpuKernels } from './webgpu-kernels/register.js';
 
 /**
  * The tiled matrix product of tfjs. For small shapes tfjs takes forms that reduce through workgroup memory, which a software adapter
  * emulates slowly: 250 ms against 4 ms for (18, 7)·(7, 5) on SwiftShader, and the tiled form was not slower for any shape tried.
  */
 const PACKED_MATMUL = 3;
+
+/** What our kernels use where the adapter has it; TensorFlow.js asks for none of these. */
+const WANTED_FEATURES = ['shader-f16', 'subgroups'] as const;
+const WANTED_LIMITS = ['maxStorageBuffersPerShaderStage'] as const;
 
 let running: StartedBackend | null = null;
 
@@ -25,8 +32,9 @@ export async function startWebGpu({ allowSoftware }: { allowSoftware: boolean })
     await import('@tensorflow/tfjs-backend-webgpu'); // registers itself only when navigator.gpu is there
     await activate('webgpu');
     if (software) tf.env().set('WEBGPU_MATMUL_PROGRAM_TYPE', PACKED_MATMUL);
+    registerGpuKernels(createDispatcher(tf.backend() as unknown as GpuBackend));
     process.once('exit', destroyDevice);
-    running = { device, capabilities: { spikingKernels: false, synchronousRead: false, software } };
+    running = { device, capabilities: { spikingKernels: true, synchronousRead: false, software } };
     return running;
   }
   if (running.capabilities.software && !allowSoftware) throw new BackendError(`the only adapter is ${running.device}`);
@@ -37,7 +45,26 @@ export async function startWebGpu({ allowSoftware }: { allowSoftware: boolean })
 function offerToTensorflow(gpu: Gpu): void {
   const scope = globalThis as { navigator?: object };
   if (scope.navigator === undefined) Object.defineProperty(scope, 'navigator', { value: {}, configurable: true, writable: true });
-  Object.defineProperty(scope.navigator, 'gpu', { value: gpu, configurable: true });
+  const offered: Gpu = {
+    requestAdapter: async (options) => {
+      const adapter = await gpu.requestAdapter(options);
+      if (adapter !== null) askForMore(adapter);
+      return adapter;
+    },
+  };
+  Object.defineProperty(scope.navigator, 'gpu', { value: offered, configurable: true });
+}
+
+/** Lets the adapter give a device what our kernels want beside what TensorFlow.js asks for. */
+function askForMore(adapter: GpuAdapter): void {
+  const requestDevice = adapter.requestDevice.bind(adapter);
+  const limits = Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name] as number]));
+  const features = WANTED_FEATURES.filter((name) => adapter.features.has(name));
+  Object.defineProperty(adapter, 'requestDevice', {
+    value: (asked: Parameters<GpuAdapter['requestDevice']>[0]) => requestDevice({
+      ...asked, requiredFeatures: [...(asked.requiredFeatures ?? []), ...features], requiredLimits: { ...asked.requiredLimits, ...limits },
+    }),
+  });
 }
 
 /** Leaving it to the end of the process would tear Dawn down while its device is in use. */

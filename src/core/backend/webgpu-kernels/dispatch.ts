@@ -1,0 +1,117 @@
+import type { TensorInfo } from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
+
+import { BackendError, ShapeError } from '../../errors.js';
+import type { GpuBackend, GpuPipeline } from './gpu.js';
+
+/** A number of a kernel that changes from call to call without a new compilation. */
+export type UniformType = 'u32' | 'i32' | 'f32';
+
+/** A WGSL kernel: what it reads and writes, and its code. */
+export interface GpuKernel {
+  /** For messages and profiles. */ readonly name: string;
+  /** Tensors in order, at binding 0 and on: name in the code, whether it is written, element type. The code must use each of them. */
+  readonly tensors: ReadonlyArray<readonly [name: string, access: 'read' | 'read_write', type: string]>;
+  /** Reached as `uniforms.name`. */ readonly uniforms: ReadonlyArray<readonly [name: string, type: UniformType]>;
+  /** WGSL with an entry point `main`; declarations of tensors and uniforms are put before it. Constants of a shape belong into the text. */ readonly code: string;
+  /** WGSL extensions, e.g. `f16`. */ readonly enable?: readonly string[];
+}
+
+/** One run of a kernel. */
+export interface GpuCall {
+  /** In the kernel's order; those that are written were made by `makeOutput`. */ readonly tensors: readonly TensorInfo[];
+  /** In the kernel's order. */ readonly uniforms: readonly number[];
+  readonly workgroups: readonly [x: number, y: number, z: number];
+}
+
+/** Runs WGSL kernels of ours on the WebGPU backend, in order with TensorFlow.js's own. */
+export interface GpuDispatcher {
+  readonly backend: GpuBackend;
+  /** An uninitialised tensor for a kernel to write. */ makeOutput(shape: readonly number[], dtype?: 'float32' | 'int32'): TensorInfo;
+  /** Records a run. @throws BackendError when the code does not compile; ShapeError when the numbers of tensors or uniforms differ. */
+  run(kernel: GpuKernel, call: GpuCall): void;
+}
+
+/** GPUBufferUsage.COPY_DST | GPUBufferUsage.UNIFORM: fixed by the standard. */
+const UNIFORM_USAGE = 0x8 | 0x40;
+/** WebGPU's default limit of workgroups per dimension. */
+const MOST_GROUPS = 65_535;
+
+/** A dispatcher for the active WebGPU backend. */
+export function createDispatcher(backend: GpuBackend): GpuDispatcher {
+  const pipelines = new Map<string, GpuPipeline>();
+  const pipelineOf = (kernel: GpuKernel): GpuPipeline => {
+    const code = sourceOf(kernel);
+    const known = pipelines.get(code);
+    if (known !== undefined) return known;
+    const pipeline = compile(backend, kernel.name, code);
+    pipelines.set(code, pipeline);
+    return pipeline;
+  };
+  return {
+    backend,
+    makeOutput: (shape, dtype = 'float32') => backend.makeTensorInfo(shape, dtype),
+    run: (kernel, call) => {
+      if (call.tensors.length !== kernel.tensors.length || call.uniforms.length !== kernel.uniforms.length) {
+        throw new ShapeError(`${kernel.name}: ${call.tensors.length} tensors and ${call.uniforms.length} uniforms, expected ${kernel.tensors.length} and ${kernel.uniforms.length}`);
+      }
+      record(backend, pipelineOf(kernel), { kernel, call });
+    },
+  };
+}
+
+/** Workgroups for `count` units of work in one dimension, spread over two where one does not hold them: the unit is `group.x + group.y * groups.x`, and may be past the end. */
+export function spreadGroups(count: number): readonly [x: number, y: number, z: number] {
+  const rows = Math.max(1, Math.ceil(count / MOST_GROUPS));
+  return [Math.ceil(count / rows), rows, 1];
+}
+
+/** The whole WGSL text of a kernel. */
+export function sourceOf({ enable = [], tensors, uniforms, code }: GpuKernel): string {
+  const extensions = enable.map((name) => `enable ${name};\n`).join('');
+  const bindings = tensors.map(([name, access, type], i) => `@group(0) @binding(${i}) var<storage, ${access}> ${name}: array<${type}>;\n`).join('');
+  if (uniforms.length === 0) return `${extensions}${bindings}${code}`;
+  const fields = uniforms.map(([name, type]) => `${name}: ${type}`).join(', ');
+  return `${extensions}struct Uniforms { ${fields} }\n${bindings}@group(0) @binding(${tensors.length}) var<uniform> uniforms: Uniforms;\n${code}`;
+}
+
+function compile({ device }: GpuBackend, name: string, code: string): GpuPipeline {
+  try {
+    return device.createComputePipeline({ label: name, layout: 'auto', compute: { module: device.createShaderModule({ label: name, code }), entryPoint: 'main' } });
+  } catch (cause) {
+    throw new BackendError(`the WebGPU kernel ${name} does not compile on this device`, { cause, suggestions: ['--backend wasm'] });
+  }
+}
+
+function record(backend: GpuBackend, pipeline: GpuPipeline, { kernel, call }: { readonly kernel: GpuKernel; readonly call: GpuCall }): void {
+  for (const { dataId } of call.tensors) backend.uploadToGPU(dataId);
+  const buffers = call.tensors.map(({ dataId }) => backend.tensorMap.get(dataId).resource);
+  if (kernel.uniforms.length > 0) buffers.push(uniformBuffer(backend, kernel, call.uniforms));
+  const entries = buffers.map((buffer, binding) => ({ binding, resource: { buffer } }));
+  for (const { dataId } of call.tensors) backend.commandQueueOwnedIds.add(dataId);
+  const group = backend.device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
+  backend.ensureCommandEncoderReady();
+  const pass = (backend.computePassEncoder ??= backend.commandEncoder!.beginComputePass());
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(0, group);
+  pass.dispatchWorkgroups(...call.workgroups);
+  backend.dispatchCountInPass++;
+  if (backend.dispatchCountInPass < tf.env().getNumber('WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE')) return;
+  backend.endComputePassEncoder();
+  backend.submitQueue();
+}
+
+function uniformBuffer(backend: GpuBackend, { uniforms }: GpuKernel, values: readonly number[]): ReturnType<GpuBackend['bufferManager']['acquireBuffer']> {
+  const bytes = new ArrayBuffer(16 * Math.ceil(uniforms.length / 4));
+  const view = new DataView(bytes);
+  uniforms.forEach(([, type], i) => {
+    const value = values[i] as number;
+    if (type === 'f32') view.setFloat32(4 * i, value, true);
+    else if (type === 'i32') view.setInt32(4 * i, value, true);
+    else view.setUint32(4 * i, value, true);
+  });
+  const buffer = backend.bufferManager.acquireBuffer(bytes.byteLength, UNIFORM_USAGE);
+  backend.device.queue.writeBuffer(buffer, 0, bytes);
+  backend.uniformPendingDisposal.push(buffer);
+  return buffer;
+}

@@ -1,0 +1,48 @@
+import type { DataType, TensorInfo } from '@tensorflow/tfjs-core';
+
+/** The parts of the WebGPU interface that our kernels use. */
+export interface GpuDevice {
+  readonly features: ReadonlySet<string>;
+  readonly limits: Readonly<Record<'maxStorageBufferBindingSize' | 'maxComputeWorkgroupStorageSize' | 'maxComputeInvocationsPerWorkgroup' | 'maxBufferSize', number>>;
+  readonly queue: { writeBuffer(buffer: GpuBuffer, offset: number, values: ArrayBuffer): void };
+  createShaderModule(options: { label: string; code: string }): object;
+  createComputePipeline(options: { label: string; layout: 'auto'; compute: { module: object; entryPoint: string } }): GpuPipeline;
+  createBindGroup(options: { layout: object; entries: readonly GpuBinding[] }): object;
+  destroy(): void;
+}
+export interface GpuBuffer {
+  readonly size: number;
+}
+export interface GpuPipeline {
+  getBindGroupLayout(index: number): object;
+}
+interface GpuBinding {
+  readonly binding: number;
+  readonly resource: { readonly buffer: GpuBuffer };
+}
+interface GpuPass {
+  setPipeline(pipeline: GpuPipeline): void;
+  setBindGroup(index: number, group: object): void;
+  dispatchWorkgroups(x: number, y: number, z: number): void;
+  end(): void;
+}
+
+/**
+ * The parts of TensorFlow.js's WebGPU backend (4.22) that a kernel of ours needs to run between its own: most are private there, and its
+ * `runWebGPUProgram` allows one output only.
+ */
+export interface GpuBackend {
+  readonly device: GpuDevice;
+  readonly tensorMap: { get(id: object): { readonly resource: GpuBuffer } };
+  readonly bufferManager: { acquireBuffer(bytes: number, usage: number): GpuBuffer };
+  /** Tensors that recorded commands still use: their memory is kept when they are disposed. */ readonly commandQueueOwnedIds: WeakSet<object>;
+  /** Released once the recorded commands are submitted. */ readonly uniformPendingDisposal: GpuBuffer[];
+  commandEncoder: { beginComputePass(): GpuPass } | null;
+  computePassEncoder: GpuPass | null;
+  dispatchCountInPass: number;
+  ensureCommandEncoderReady(): void;
+  endComputePassEncoder(): void;
+  submitQueue(): void;
+  uploadToGPU(id: object): void;
+  makeTensorInfo(shape: readonly number[], dtype: DataType): TensorInfo;
+}
