@@ -46,7 +46,7 @@ export function createTinyTask(changes: TinyTaskChanges = {}): TrainingTask {
   return {
     parameters,
     losses: (batch) => {
-      const { nll, hidden } = rowLosses(batch);
+      const { nll, hidden } = rowLosses(batch.tokens);
       const [hta, sta] = [tf.mul(tf.mean(nll), 0.75), tf.mul(tf.mean(nll), 0.25)] as [tf.Scalar, tf.Scalar];
       const losses: LossTerms = { total: tf.add(hta, sta), terms: { hta, sta }, rates: [{ layer: 0, site: 'hidden', rate: tf.mean(tf.cast(tf.greater(hidden, 0), 'float32')) }] };
       return changes.spoil?.(losses, ++pass) ?? losses;

@@ -12,6 +12,14 @@ export interface BatchOptions {
   /** B */ readonly batch: number;
   /** L */ readonly context: number;
   readonly seed: number;
+  /** True: every pass cuts the stream at the same places, 0, L, 2L, …, so that what is known of a window holds in later passes. Default false. */
+  readonly isAligned?: boolean;
+}
+
+/** Training windows as plain data, which can be copied to another thread as it is. */
+export interface TokenBatch {
+  /** (B, L+1) row-major: the first L of a row are inputs, the last L its targets. */ readonly tokens: Int32Array;
+  /** (B): where each row begins in the token stream. */ readonly starts: Int32Array;
 }
 
 /** An endless stream of training batches. */
@@ -19,8 +27,8 @@ export interface Batches {
   /** Windows of one pass. */ readonly windowsPerEpoch: number;
   /** windowsPerEpoch / B; a fraction where B does not divide, because batches run on across the end of a pass. */
   readonly batchesPerEpoch: number;
-  /** (B, L+1) row-major: the first L of a row are inputs, the last L its targets. A fresh array each time. */
-  next(): Int32Array;
+  /** The next B windows, in arrays of their own. */
+  next(): TokenBatch;
   cursor(): BatchCursor;
   /** Continues at a cursor. @throws FormatError when it belongs to another seed or lies outside a pass. */
   restore(cursor: BatchCursor): void;
@@ -45,22 +53,23 @@ function countWindows(tokens: Int32Array, context: number): number {
 
 /**
  * How a pass lies over the stream. With k = ⌊(N−1)/L⌋ windows in N tokens, a pass takes k − 1 of them from a phase in [0, L), so every phase fits
- * and every pass has the same length; a stream with a single window keeps it and moves it over whatever room is left.
+ * and every pass has the same length; a stream with a single window keeps it and moves it over whatever room is left. Aligned passes take all k from phase 0.
  */
-function layoutOf(tokens: Int32Array, context: number): { windows: number; phases: number } {
+function layoutOf(tokens: Int32Array, { context, isAligned = false }: BatchOptions): { windows: number; phases: number } {
   const windows = countWindows(tokens, context);
+  if (isAligned) return { windows, phases: 1 };
   return windows > 1 ? { windows: windows - 1, phases: context } : { windows: 1, phases: tokens.length - context };
 }
 
 /**
- * Training batches from a token stream: each pass cuts it into windows of L+1 tokens at stride L from a seeded phase and hands every window out once,
+ * Training batches from a token stream: each pass cuts it into windows of L+1 tokens at stride L from a seeded phase (0 where aligned) and hands every window out once,
  * in a seeded order. Pass e depends on (seed, e) only, so a cursor restores the stream exactly.
  * @throws ConfigError when the stream is too short for one window, or B or L is not a positive whole number.
  */
 export function createBatches(tokens: Int32Array, options: BatchOptions): Batches {
   const { batch, context, seed } = options;
   if (!Number.isInteger(batch) || batch < 1) throw new ConfigError(`batch must be a whole number of sequences, at least 1; found ${batch}`);
-  const { windows, phases } = layoutOf(tokens, context);
+  const { windows, phases } = layoutOf(tokens, options);
   const layEpoch = (epoch: number): Epoch => {
     const random = createRandom(deriveSeed(seed, epoch));
     return { phase: random.integer(phases), order: shuffledOrder(windows, random) };
@@ -68,21 +77,21 @@ export function createBatches(tokens: Int32Array, options: BatchOptions): Batche
   let at = { epoch: 0, position: 0 };
   let current = layEpoch(0);
 
-  const nextWindow = (): Int32Array => {
+  const nextStart = (): number => {
     if (at.position === windows) {
       at = { epoch: at.epoch + 1, position: 0 };
       current = layEpoch(at.epoch);
     }
-    const start = current.phase + (current.order[at.position++] as number) * context;
-    return tokens.subarray(start, start + context + 1);
+    return current.phase + (current.order[at.position++] as number) * context;
   };
   return {
     windowsPerEpoch: windows,
     batchesPerEpoch: windows / batch,
     next() {
+      const starts = Int32Array.from({ length: batch }, nextStart);
       const rows = new Int32Array(batch * (context + 1));
-      for (let row = 0; row < batch; row++) rows.set(nextWindow(), row * (context + 1));
-      return rows;
+      starts.forEach((start, row) => { rows.set(tokens.subarray(start, start + context + 1), row * (context + 1)); });
+      return { tokens: rows, starts };
     },
     cursor: () => ({ ...at, seed }),
     restore(cursor) {

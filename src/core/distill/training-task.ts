@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import type { TokenBatch } from '../corpus/batches.js';
 import { batchTensors, meanNll } from '../ops/batch-tensors.js';
 import { crossEntropy } from '../ops/logit-losses.js';
 import { unrecorded } from '../ops/unrecorded.js';
@@ -58,9 +59,9 @@ interface TaskContext {
   readonly options: DistillTaskOptions;
 }
 
-function distillLosses(batch: Int32Array, context: TaskContext): LossTerms {
+function distillLosses(batch: TokenBatch, context: TaskContext): LossTerms {
   const { student, options } = context;
-  const { ids, labels } = batchTensors(batch, options.context);
+  const { ids, labels } = batchTensors(batch.tokens, options.context);
   const teacher = teacherTrace(options.teacher, ids);
   const { observe, rates } = rateCollector();
   const watch = binaryWatch(student.config.neuron.timeSteps);

@@ -58,7 +58,7 @@ async function firstWeights({ config, teacher, trainTokens, ctx }: DistillationP
   if (config.student.from !== null) return earlierWeights(config.student.from);
   const { sequences, ...calibration } = config.calibration;
   const { context } = config.train;
-  const windows = createBatches(trainTokens, { batch: sequences, context, seed: deriveSeed(config.seed, STREAM.calibration) }).next();
+  const { tokens: windows } = createBatches(trainTokens, { batch: sequences, context, seed: deriveSeed(config.seed, STREAM.calibration) }).next();
   const ids = new Int32Array(sequences * context);
   for (let row = 0; row < sequences; row++) ids.set(windows.subarray(row * (context + 1), row * (context + 1) + context), row * context);
   const tokens = tf.tensor2d(ids, [sequences, context], 'int32');

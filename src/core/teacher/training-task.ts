@@ -22,7 +22,7 @@ export function createTeacherTask(options: TeacherTaskOptions): TrainingTask {
   return {
     parameters,
     losses: (batch) => {
-      const total = meanOfAll(targetLosses(teacher, batchTensors(batch, options.context)));
+      const total = meanOfAll(targetLosses(teacher, batchTensors(batch.tokens, options.context)));
       return { total, terms: { hta: total }, rates: [] };
     },
     validNll: (windows) => teacherNll(teacher, windows),

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import type { TokenBatch } from '../corpus/batches.js';
 import type { SpikeSite } from '../types.js';
 import { backward } from './backward.js';
 import type { GradientNorms } from './gradient-norm.js';
@@ -44,10 +45,10 @@ interface Passes {
 /**
  * One optimiser step: gradients averaged over the micro-batches, clipped to `clipNorm`, applied by AdamW, then the task's
  * constraint. A loss or gradient that is not finite changes nothing.
- * @param batches at least one, each (B, L+1) row-major. @returns the report and the next state; the previous one is disposed.
+ * @param batches at least one. @returns the report and the next state; the previous one is disposed.
  */
 export async function trainStep(
-  task: TrainingTask, training: { readonly batches: readonly Int32Array[]; readonly state: AdamState }, options: StepOptions,
+  task: TrainingTask, training: { readonly batches: readonly TokenBatch[]; readonly state: AdamState }, options: StepOptions,
 ): Promise<{ report: StepReport; state: AdamState }> {
   const { batches, state } = training;
   const passes: Passes = { gradients: new Map(), losses: [] };
@@ -55,7 +56,7 @@ export async function trainStep(
     for (const batch of batches) addPass(task, batch, passes);
     const { norms, values } = await readNorms(passes.gradients, passes.losses.flatMap(scalarsOf));
     const measured = describe(passes.losses, values, scaleNorms(norms, 1 / batches.length));
-    const gradNorms = options.hasTermNorms ? await termNorms(task, batches[0] as Int32Array, Object.keys(measured.terms)) : {};
+    const gradNorms = options.hasTermNorms ? await termNorms(task, batches[0] as TokenBatch, Object.keys(measured.terms)) : {};
     const report = { ...measured, gradNorms };
     if (report.isSkipped) return { report, state };
     const gradientScale = clipScale(report.gradNorm, options.clipNorm) / batches.length;
@@ -71,7 +72,7 @@ function scalarsOf({ total, terms, rates }: LossTerms): tf.Tensor[] {
 }
 
 /** Runs one micro-batch forward and backward and adds its gradients to the sum. */
-function addPass(task: TrainingTask, batch: Int32Array, passes: Passes): void {
+function addPass(task: TrainingTask, batch: TokenBatch, passes: Passes): void {
   const { gradients } = backward(task.parameters, () => {
     const losses = task.losses(batch);
     scalarsOf(losses).forEach((scalar) => tf.keep(scalar));

@@ -1,5 +1,6 @@
 import type * as tf from '@tensorflow/tfjs-core';
 
+import type { TokenBatch } from '../corpus/batches.js';
 import type { SpikeSite } from '../types.js';
 
 /** Mean firing rate of one site over the batch, 0–1. */
@@ -20,8 +21,8 @@ export interface LossTerms {
 export interface TrainingTask {
   /** Everything that is trained and checkpointed, in a fixed order. */
   readonly parameters: ReadonlyMap<string, tf.Variable>;
-  /** A pure function of parameters and batch (B, L+1) row-major; called inside a tidy that records gradients. */
-  losses(batch: Int32Array): LossTerms;
+  /** A pure function of parameters and batch; called inside a tidy that records gradients. */
+  losses(batch: TokenBatch): LossTerms;
   /** Restores what must hold after each update, e.g. gains of at least 0.02. */
   constrain?(): void;
   /** Mean loss over all targets of windows of L+1 tokens, nats per token. */

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import type { TokenBatch } from '../corpus/batches.js';
 import { backward } from './backward.js';
 import { readNorms } from './gradient-norm.js';
 import type { TrainingTask } from './task.js';
@@ -7,9 +8,9 @@ import type { TrainingTask } from './task.js';
 /**
  * Gradient norm of each single loss term over all parameters (spec: the instrument for a term that dominates the clipping
  * budget), by one forward and backward pass per term. A term that reaches no parameter has the norm 0.
- * @param batch (B, L+1) row-major. @param names keys of the task's terms.
+ * @param names keys of the task's terms.
  */
-export async function termNorms(task: TrainingTask, batch: Int32Array, names: readonly string[]): Promise<Record<string, number>> {
+export async function termNorms(task: TrainingTask, batch: TokenBatch, names: readonly string[]): Promise<Record<string, number>> {
   const norms: Record<string, number> = {};
   for (const name of names) {
     const { value, gradients } = backward(task.parameters, () => task.losses(batch).terms[name] as tf.Scalar);

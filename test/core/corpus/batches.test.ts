@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
+import type { TokenBatch } from '../../../src/core/corpus/batches.js';
 import { createBatches, windowsOf } from '../../../src/core/corpus/batches.js';
 import { ConfigError, FormatError } from '../../../src/core/errors.js';
 
@@ -13,15 +14,10 @@ const streams = fc.record({
   seed: fc.nat(),
 });
 
-/** Starts of the rows of a batch, checking that each row is one run of L+1 neighbouring tokens. */
-function rowStarts(rows: Int32Array, context: number): number[] {
-  const starts: number[] = [];
-  for (let at = 0; at < rows.length; at += context + 1) {
-    const start = rows[at] as number;
-    expect([...rows.subarray(at, at + context + 1)]).to.deep.equal(Array.from({ length: context + 1 }, (_, i) => start + i));
-    starts.push(start);
-  }
-  return starts;
+/** Starts of the rows of a batch, checking that each row is the run of L+1 neighbouring tokens from there. */
+function rowStarts({ tokens, starts }: TokenBatch, context: number): number[] {
+  expect([...tokens]).to.deep.equal([...starts].flatMap((start) => Array.from({ length: context + 1 }, (_, i) => start + i)));
+  return [...starts];
 }
 
 describe('createBatches', () => {
@@ -60,14 +56,14 @@ describe('createBatches', () => {
       for (let i = 0; i < before; i++) first.next();
       const second = createBatches(tokens, options);
       second.restore(JSON.parse(JSON.stringify(first.cursor())) as ReturnType<typeof first.cursor>);
-      for (let i = 0; i < 5; i++) expect([...second.next()]).to.deep.equal([...first.next()]);
+      for (let i = 0; i < 5; i++) expect(second.next()).to.deep.equal(first.next());
       expect(second.cursor()).to.deep.equal(first.cursor());
     }), { numRuns: 150 });
   });
 
   it('depends on the seed, and gives arrays that do not share memory', () => {
     const tokens = positions(1000);
-    const draw = (seed: number): Int32Array => createBatches(tokens, { batch: 8, context: 4, seed }).next();
+    const draw = (seed: number): Int32Array => createBatches(tokens, { batch: 8, context: 4, seed }).next().tokens;
     expect([...draw(1)]).to.deep.equal([...draw(1)]);
     expect([...draw(1)]).not.to.deep.equal([...draw(2)]);
     draw(1).fill(-1);
@@ -79,6 +75,18 @@ describe('createBatches', () => {
     const starts = new Set(Array.from({ length: 50 }, () => rowStarts(batches.next(), 3)[0]));
     expect(batches.windowsPerEpoch).to.equal(1);
     expect([...starts].sort()).to.deep.equal([0, 1, 2]);
+  });
+
+  it('cuts aligned passes at 0, L, 2L, … always, and hands every window out once, in another order each time', () => {
+    const orders = new Set<string>();
+    const batches = createBatches(positions(44), { batch: 14, context: 3, seed: 9, isAligned: true });
+    expect(batches.windowsPerEpoch, '⌊43/3⌋').to.equal(14);
+    for (let pass = 0; pass < 5; pass++) {
+      const starts = rowStarts(batches.next(), 3);
+      orders.add(starts.join(' '));
+      expect(starts.sort((a, b) => a - b)).to.deep.equal(Array.from({ length: 14 }, (_, i) => 3 * i));
+    }
+    expect(orders.size).to.equal(5);
   });
 
   it('refuses a stream shorter than one window, and sizes that are none', () => {

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 
 import { distillConfigSchema } from '../../../src/core/config/schema.js';
+import type { TokenBatch } from '../../../src/core/corpus/batches.js';
 import { createRandom } from '../../../src/core/corpus/random.js';
 import { createProjections } from '../../../src/core/distill/projections.js';
 import { spadTerms } from '../../../src/core/distill/spad.js';
@@ -23,7 +24,7 @@ const TEACHER: OptConfig = {
 };
 const TERMS = ['ea', 'saa', 'sfa', 'sta', 'hta', 'rateLoss'];
 const settings = (change: Record<string, unknown> = {}) => distillConfigSchema.parse({ run: 'r', teacher: 't', distill: { featureForm: 'projected', ...change } }).distill;
-const batch = (): Int32Array => tinyIds(2, 7).dataSync<'int32'>().slice();
+const batch = (): TokenBatch => ({ tokens: tinyIds(2, 7).dataSync<'int32'>().slice(), starts: Int32Array.of(0, 7) });
 
 interface Made { readonly task: TrainingTask; readonly exported: string[][] }
 

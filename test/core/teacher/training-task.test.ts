@@ -20,16 +20,16 @@ describeOnBackends('teacher training task', (backend) => {
   it('has one term, its total: the validation loss of the same tokens; every parameter gets a gradient', async () => {
     const teacher = tinyTeacher();
     const task = createTeacherTask({ teacher, context: 6, exportTeacher: () => Promise.resolve() });
-    const tokens = joined();
+    const batch = { tokens: joined(), starts: Int32Array.of(0, 7) };
     const losses = tf.tidy(() => {
-      const made = task.losses(tokens);
+      const made = task.losses(batch);
       return [made.total, made.terms['hta'] as tf.Scalar, tf.scalar(Object.keys(made.terms).length + made.rates.length)];
     });
     const [total, hta, count] = await Promise.all(losses.map(async (x) => (await x.data())[0]));
     expect([hta, count]).to.deep.equal([total, 1]);
     expectClose([await task.validNll(windows())], [total as number], { absolute: 1e-5 });
     if (backend !== 'webgpu') {
-      const { gradients } = backward(task.parameters, () => task.losses(tokens).total);
+      const { gradients } = backward(task.parameters, () => task.losses(batch).total);
       expect([...gradients.keys()]).to.deep.equal([...teacher.parameters.keys()]);
       // A key bias adds the same to all scores of a row, so softmax takes it out again.
       for (const [name, gradient] of gradients) expect((await tf.max(tf.abs(gradient)).data())[0], name).to.be[name.endsWith('k_proj.bias') ? 'below' : 'above'](1e-6);

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 
+import type { TokenBatch } from '../../../src/core/corpus/batches.js';
 import { initAdam } from '../../../src/core/train/optimizer.js';
 import type { StepOptions, StepReport } from '../../../src/core/train/step.js';
 import { trainStep } from '../../../src/core/train/step.js';
@@ -12,9 +13,11 @@ import { createTinyTask, tinyTokens } from '../../support/tiny-task.js';
 const options: StepOptions = {
   adam: { beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weightDecay: 0 }, learningRate: 0.01, clipNorm: 1e9, hasTermNorms: false,
 };
-const windows = tinyTokens(4 * 7, 5);
+const tokens = tinyTokens(4 * 7, 5);
+const batchOf = (part: Int32Array): TokenBatch => ({ tokens: part, starts: new Int32Array(part.length / 7) });
+const windows = batchOf(tokens);
 
-async function weightsAfter(batches: Int32Array[], changes: Partial<StepOptions>): Promise<{ weights: number[]; report: StepReport }> {
+async function weightsAfter(batches: TokenBatch[], changes: Partial<StepOptions>): Promise<{ weights: number[]; report: StepReport }> {
   const task = createTinyTask();
   const { report } = await trainStep(task, { batches, state: initAdam(task.parameters) }, { ...options, ...changes });
   return { weights: (await storeParameters(task)).flatMap(({ values }) => [...values]), report };
@@ -38,7 +41,7 @@ function linearTask(a: number, b: number): TrainingTask {
 describeOnBackends('train/step', () => {
   it('accumulating two micro-batches equals one batch of both', async () => {
     const whole = await weightsAfter([windows], {});
-    const halves = await weightsAfter([windows.slice(0, 14), windows.slice(14)], {});
+    const halves = await weightsAfter([batchOf(tokens.slice(0, 14)), batchOf(tokens.slice(14))], {});
     expectClose(halves.weights, whole.weights, { absolute: 1e-6 });
     expect(halves.report.loss).to.be.closeTo(whole.report.loss, 1e-6);
     expect(halves.report.gradNorm).to.be.closeTo(whole.report.gradNorm, 1e-6);
