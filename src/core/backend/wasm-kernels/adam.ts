@@ -1,7 +1,7 @@
 import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
 
+import { expectShape, inputOf, sizeOf } from '../kernel-tensors.js';
 import type { KernelHeap } from './heap.js';
-import { expectShape, inputOf, sizeOf } from './heap.js';
 
 /** `BispikAdamStep`: one AdamW update (Loshchilov & Hutter, 2019) of a parameter and its two moments in one pass. */
 export function adamKernels(heap: KernelHeap): KernelConfig[] {

@@ -1,8 +1,8 @@
 import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
 
 import { ShapeError } from '../../errors.js';
+import { expectShape, extents, inputOf } from '../kernel-tensors.js';
 import type { KernelHeap } from './heap.js';
-import { expectShape, extents, inputOf } from './heap.js';
 import { neuronNumbers } from './lif.js';
 
 /** T, B, L, D, H and R of one attention layer. */

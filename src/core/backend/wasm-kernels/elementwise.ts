@@ -1,7 +1,8 @@
 import type { KernelConfig, KernelFunc, TensorInfo } from '@tensorflow/tfjs-core';
 
+import { inputOf, sizeOf } from '../kernel-tensors.js';
 import type { KernelHeap } from './heap.js';
-import { inputOf, sizeOf, standardKernel } from './heap.js';
+import { standardKernel } from './heap.js';
 
 /**
  * `Exp` with a relative error below 2.5e-7, and `GreaterEqual`, `Less` and `Maximum` of tensors of one shape or with a scalar, all of

@@ -1,7 +1,7 @@
-import type { DataType, KernelFunc, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
+import type { DataType, KernelFunc, TensorInfo } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 
-import { BackendError, ShapeError } from '../../errors.js';
+import { BackendError } from '../../errors.js';
 import { wasmApi } from '../../wasm/api.js';
 import type { KernelExports } from './instantiate.js';
 import { instantiateKernels } from './instantiate.js';
@@ -68,11 +68,6 @@ export async function openKernelHeap(backend: WasmBackend, binary: Uint8Array): 
   };
 }
 
-/** Number of elements of a shape. */
-export function sizeOf(shape: readonly number[]): number {
-  return shape.reduce((size, extent) => size * extent, 1);
-}
-
 const standardKernels = new Map<string, KernelFunc>();
 
 /**
@@ -84,25 +79,4 @@ export function standardKernel(name: string): KernelFunc {
   if (known === undefined) throw new Error(`the wasm backend has no ${name}`);
   standardKernels.set(name, known);
   return known;
-}
-
-/** The input of that name. @throws Error when the caller left it out: a bug, never a user's mistake. */
-export function inputOf(inputs: NamedTensorInfoMap, name: string): TensorInfo {
-  const tensor = inputs[name];
-  if (tensor === undefined) throw new Error(`kernel input "${name}" is missing`);
-  return tensor;
-}
-
-/** Extents of a tensor that must have `rank` of them. @throws ShapeError */
-export function extents(tensor: TensorInfo, rank: number, name: string): number[] {
-  if (tensor.shape.length !== rank) {
-    throw new ShapeError(`${name} has shape [${tensor.shape.join(', ')}]; ${rank} dimensions were expected`);
-  }
-  return tensor.shape;
-}
-
-/** @throws ShapeError unless the tensor is float32 of exactly this shape. */
-export function expectShape(tensor: TensorInfo, shape: readonly number[], name: string): void {
-  if (tensor.dtype === 'float32' && tensor.shape.length === shape.length && shape.every((extent, i) => extent === tensor.shape[i])) return;
-  throw new ShapeError(`${name} is ${tensor.dtype} [${tensor.shape.join(', ')}]; float32 [${shape.join(', ')}] was expected`);
 }

@@ -1,7 +1,7 @@
 import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
 
+import { expectShape, extents, inputOf } from '../kernel-tensors.js';
 import type { KernelHeap } from './heap.js';
-import { expectShape, extents, inputOf } from './heap.js';
 
 /** `BispikLayerNorm` and its gradient, one pass over the rows each. */
 export function layerNormKernels(heap: KernelHeap): KernelConfig[] {

@@ -1,8 +1,9 @@
 import type { KernelConfig, KernelFunc, TensorInfo } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 
+import { inputOf, sizeOf } from '../kernel-tensors.js';
 import type { KernelHeap } from './heap.js';
-import { inputOf, sizeOf, standardKernel } from './heap.js';
+import { standardKernel } from './heap.js';
 
 /** A run of one axis to be cut out. */
 interface Cut { readonly axis: number; readonly start: number; readonly size: number }

@@ -1,8 +1,8 @@
 import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
 
 import { BackendError, ShapeError } from '../../errors.js';
+import { expectShape, extents, inputOf } from '../kernel-tensors.js';
 import type { KernelHeap } from './heap.js';
-import { expectShape, extents, inputOf } from './heap.js';
 
 const RESETS = ['soft', 'soft-leaked', 'hard'];
 const SURROGATES = ['atan', 'sigmoid', 'triangle'];

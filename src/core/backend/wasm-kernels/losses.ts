@@ -1,8 +1,8 @@
 import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
 
 import { ShapeError } from '../../errors.js';
+import { expectShape, extents, inputOf } from '../kernel-tensors.js';
 import type { KernelHeap } from './heap.js';
-import { expectShape, extents, inputOf } from './heap.js';
 
 /** `BispikCrossEntropy` and `BispikSoftTarget`: loss and gradient of each row of logits in one pass. */
 export function lossKernels(heap: KernelHeap): KernelConfig[] {

@@ -1,8 +1,9 @@
 import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 
+import { sizeOf } from '../kernel-tensors.js';
 import type { KernelHeap } from './heap.js';
-import { sizeOf, standardKernel } from './heap.js';
+import { standardKernel } from './heap.js';
 
 interface MatMul {
   readonly a: TensorInfo;

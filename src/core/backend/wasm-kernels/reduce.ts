@@ -1,8 +1,9 @@
 import type { KernelConfig, KernelFunc, TensorInfo } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 
+import { inputOf, sizeOf } from '../kernel-tensors.js';
 import type { KernelHeap } from './heap.js';
-import { inputOf, sizeOf, standardKernel } from './heap.js';
+import { standardKernel } from './heap.js';
 
 /** `Sum` and `Mean` over adjacent axes of a float32 tensor, and `UnsortedSegmentSum`, which the standard backend lacks. */
 export function reduceKernels(heap: KernelHeap): KernelConfig[] {

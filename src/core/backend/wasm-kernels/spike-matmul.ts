@@ -1,7 +1,7 @@
 import type { KernelConfig } from '@tensorflow/tfjs-core';
 
+import { expectShape, extents, inputOf } from '../kernel-tensors.js';
 import type { KernelHeap } from './heap.js';
-import { expectShape, extents, inputOf } from './heap.js';
 
 /** `BispikSpikeMatMul` and the gradient of its weights: both touch only the rows of the inputs that fired. */
 export function spikeMatMulKernels(heap: KernelHeap): KernelConfig[] {
