@@ -3,15 +3,13 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { TokenBatch } from '../corpus/batches.js';
 import { batchTensors, meanNll } from '../ops/batch-tensors.js';
 import { crossEntropy } from '../ops/logit-losses.js';
-import { unrecorded } from '../ops/unrecorded.js';
 import type { StudentConfig } from '../student/config.js';
 import { studentForward } from '../student/forward.js';
 import { assertBinary, assertBinarySync, binaryWatch, observeBoth, rateCollector } from '../student/observe.js';
 import { parameterShapes } from '../student/parameters.js';
-import { teacherForward } from '../teacher/forward.js';
-import type { Teacher } from '../teacher/parameters.js';
 import type { LossTerms, TrainingTask } from '../train/task.js';
-import type { LossTerm, TeacherTargets } from './total-loss.js';
+import type { TeacherSource } from './teacher-source.js';
+import type { LossTerm } from './total-loss.js';
 import { totalLoss } from './total-loss.js';
 
 /** Gains stay at least this large, so that folding them into thresholds stays finite. */
@@ -20,7 +18,7 @@ const SMALLEST_GAIN = 0.02;
 /** What a distillation task is made of. */
 export interface DistillTaskOptions {
   readonly config: StudentConfig;
-  readonly teacher: Teacher;
+  /** Stays the caller's. */ readonly source: TeacherSource;
   /** L */ readonly context: number;
   /** Student parameters and projections, owned by the task from now on. */ readonly initial: ReadonlyMap<string, tf.Tensor>;
   /** Builds the loss terms over the current parameters. */ readonly terms: (parameters: ReadonlyMap<string, tf.Tensor>) => readonly LossTerm[];
@@ -30,7 +28,7 @@ export interface DistillTaskOptions {
   /** Writes the student folder. */ readonly exportStudent: (parameters: ReadonlyMap<string, tf.Tensor>, folder: string) => Promise<void>;
 }
 
-/** SpAD as a task for the trainer. The caller disposes it; it does not dispose the teacher. */
+/** SpAD as a task for the trainer. The caller disposes it. */
 export function createDistillTask(options: DistillTaskOptions): TrainingTask {
   const { config } = options;
   const parameters = new Map<string, tf.Variable>();
@@ -62,26 +60,13 @@ interface TaskContext {
 function distillLosses(batch: TokenBatch, context: TaskContext): LossTerms {
   const { student, options } = context;
   const { ids, labels } = batchTensors(batch.tokens, options.context);
-  const teacher = teacherTrace(options.teacher, ids);
+  const teacher = options.source.targets(batch, ids);
   const { observe, rates } = rateCollector();
   const watch = binaryWatch(student.config.neuron.timeSteps);
   const trace = studentForward(student, ids, options.checkBinary ? observeBoth(observe, watch.observe) : observe);
   const { total, terms } = totalLoss(context.terms, { student: trace, teacher, labels, rates });
   if (options.checkBinary && tf.getBackend() !== 'webgpu') assertBinarySync(watch.violations);
   return { total, terms, rates };
-}
-
-/** What the losses see of the teacher, as constants. */
-function teacherTrace(teacher: Teacher, ids: tf.Tensor2D): TeacherTargets {
-  const { layers } = teacher.config;
-  const [logits, embedding, ...perLayer] = unrecorded(() => {
-    const trace = teacherForward(teacher, ids);
-    return [trace.logits, trace.embedding, ...trace.hidden, ...trace.attention];
-  });
-  return {
-    logits: logits as tf.Tensor3D, embedding: embedding as tf.Tensor3D,
-    hidden: perLayer.slice(0, layers) as tf.Tensor3D[], attention: perLayer.slice(layers) as tf.Tensor4D[],
-  };
 }
 
 /** Mean loss over windows; every forward pass is checked to be binary. */

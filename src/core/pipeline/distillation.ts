@@ -7,6 +7,7 @@ import { createRandom, deriveSeed } from '../corpus/random.js';
 import { createProjections } from '../distill/projections.js';
 import { spadTerms } from '../distill/spad.js';
 import { studentConfigOf } from '../distill/student-config.js';
+import { liveSource } from '../distill/teacher-source.js';
 import { createDistillTask } from '../distill/training-task.js';
 import type { Student } from '../student/forward.js';
 import { parameterShapes } from '../student/parameters.js';
@@ -47,7 +48,7 @@ export async function createDistillation(parts: DistillationParts, isRestored: b
     ? new Map(Array.from(parameterShapes(studentConfig), ([name, shape]) => [name, tf.zeros([...shape])] as const))
     : await firstWeights(parts);
   return createDistillTask({
-    config: studentConfig, teacher, context: config.train.context, checkBinary: config.checkBinary,
+    config: studentConfig, source: liveSource(teacher), context: config.train.context, checkBinary: config.checkBinary,
     initial: new Map([...start, ...projections.parameters]),
     terms: (parameters) => spadTerms({ settings: config.distill, student: studentConfig, teacher: teacher.config, projections }, parameters),
     exportStudent: (parameters, target) => parts.exportStudent({ config: studentConfig, parameters }, target),

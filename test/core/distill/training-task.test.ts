@@ -7,6 +7,7 @@ import { createRandom } from '../../../src/core/corpus/random.js';
 import { createProjections } from '../../../src/core/distill/projections.js';
 import { spadTerms } from '../../../src/core/distill/spad.js';
 import { studentConfigOf } from '../../../src/core/distill/student-config.js';
+import { liveSource } from '../../../src/core/distill/teacher-source.js';
 import { createDistillTask } from '../../../src/core/distill/training-task.js';
 import { ConfigError } from '../../../src/core/errors.js';
 import { ignoreSpikes } from '../../../src/core/student/observe.js';
@@ -34,7 +35,7 @@ function makeTask(change: { checkBinary?: boolean } = {}): Made {
   const projections = createProjections({ student: 6, teacher: 8 }, 'projected', createRandom(2));
   const exported: string[][] = [];
   const task = createDistillTask({
-    config: STUDENT, teacher, context: 6, checkBinary: change.checkBinary ?? true,
+    config: STUDENT, source: liveSource(teacher), context: 6, checkBinary: change.checkBinary ?? true,
     initial: new Map([...tinyStudentParameters(STUDENT), ...projections.parameters]),
     terms: (parameters) => spadTerms({ settings: settings(), student: STUDENT, teacher: teacher.config, projections }, parameters),
     exportStudent: async (parameters) => { exported.push([...parameters.keys()]); },
