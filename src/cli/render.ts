@@ -45,6 +45,21 @@ export interface DistillView {
   readonly firingRate: number;
   readonly backend: string;
   readonly elapsedMs: number;
+  readonly profile: ProfileView | null;
+}
+
+/** What people read of where a step's time goes; numbers are per step. */
+export interface ProfileView {
+  readonly path: string;
+  readonly steps: number;
+  readonly clock: 'gpu' | 'wall' | 'recording';
+  readonly stepMs: number;
+  readonly kernelMs: number;
+  readonly launches: number;
+  readonly bytes: number;
+  readonly largestGap: { readonly ms: number; readonly after: string; readonly before: string } | null;
+  readonly peak: { readonly operationsPerSecond: number; readonly bytesPerSecond: number };
+  readonly kernels: readonly { readonly kernel: string; readonly launches: number; readonly ms: number; readonly share: number; readonly bytes: number; readonly shareOfPeak: number | null }[];
 }
 
 /** What people read of an evaluation. */
@@ -120,7 +135,25 @@ export function renderDistill(view: DistillView): string {
     ['trained', `${formatCount(view.steps, 'step')}${skipped}, ${formatNumber(view.tokens)} tokens, ${formatDuration(view.elapsedMs)} on ${view.backend}`],
     ['firing rate', formatPercent(view.firingRate)],
   ]);
-  return `${head}\n\n${losses}`;
+  return [head, losses, ...(view.profile === null ? [] : [renderProfile(view.profile)])].join('\n\n');
+}
+
+/** Kernels of a profile that people are shown; the file has all. */
+const SHOWN_KERNELS = 10;
+
+function renderProfile({ path, steps, clock, stepMs, kernelMs, launches, bytes, largestGap, peak, kernels }: ProfileView): string {
+  const gigas = (value: number): string => formatNumber(value / 1e9, 1);
+  const rows = kernels.slice(0, SHOWN_KERNELS).map((line) => [
+    line.kernel, formatNumber(line.launches, 0), formatNumber(line.ms, 2), formatPercent(line.share), formatBytes(line.bytes), line.shareOfPeak === null ? '–' : formatPercent(line.shareOfPeak),
+  ]);
+  const gap = largestGap === null ? [] : [['largest gap', `${formatNumber(largestGap.ms, 2)} ms between ${largestGap.after} and ${largestGap.before}`] as const];
+  return `${facts([
+    ['profile', path],
+    ['step', `${formatNumber(stepMs, 1)} ms, ${clock === 'recording' ? 'kernels without times' : `${formatNumber(kernelMs, 1)} ms of it in kernels`} (mean of ${formatCount(steps, 'step')})`],
+    ['per step', `${formatNumber(launches, 0)} launches, ${formatBytes(bytes)} read and written`],
+    ...gap,
+    ['device', `measured at ${gigas(peak.operationsPerSecond)} GFLOP/s and ${gigas(peak.bytesPerSecond)} GB/s`],
+  ])}\n\n${formatTable([['kernel', 'launches', 'ms', 'share', 'moved', 'of peak'], ...rows])}`;
 }
 
 export function renderEval(view: EvalView): string {

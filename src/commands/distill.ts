@@ -17,14 +17,15 @@ export default class Distill extends BaseCommand {
     config: Flags.file({ ...configFlag, exactlyOne: ['config', 'resume'] }),
     resume: Flags.directory({ helpValue: 'DIR', summary: 'Run folder to continue, with the configuration it was started with.' }),
     set: Flags.string({ ...setFlag, dependsOn: ['config'] }),
+    profile: Flags.boolean({ summary: 'Measure where the time of five steps goes, kernel by kernel, into profile.json of the run folder.' }),
   };
 
   async run() {
     const { flags } = await this.parse(Distill);
     const { loadDistillConfig } = await import('../core/config/load.js');
     const start = flags.config === undefined
-      ? { resume: flags.resume as string }
-      : { config: await loadDistillConfig({ file: flags.config, overrides: flags.set ?? [] }) };
+      ? { resume: flags.resume as string, profile: flags.profile }
+      : { profile: flags.profile, config: await loadDistillConfig({ file: flags.config, overrides: flags.set ?? [] }) };
     const { distill } = await import('../core/pipeline/distill.js');
     const result = await this.work((ctx) => distill(start, ctx));
     this.log(renderDistill(result));

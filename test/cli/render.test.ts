@@ -6,7 +6,7 @@ describe('results for people', () => {
   it('distill: losses beside the teacher, signed gaps', () => {
     expect(renderDistill({
       run: 'runs/a', student: 'runs/a/student', steps: 1000, tokens: 1_024_000, skippedSteps: 2, valid: { nll: 3.5, perplexity: 33.1 }, teacher: { nll: 3.45 },
-      unigram: { nll: 5.6 }, bigram: { nll: 3.9 }, floor: { nll: 3.25 }, firingRate: 0.08, backend: 'wasm', elapsedMs: 90_000,
+      unigram: { nll: 5.6 }, bigram: { nll: 3.9 }, floor: { nll: 3.25 }, firingRate: 0.08, backend: 'wasm', elapsedMs: 90_000, profile: null,
     })).to.equal([
       'student       runs/a/student',
       'trained       1,000 steps, 2 skipped, 1,024,000 tokens, 1 min 30 s on wasm',
@@ -18,6 +18,29 @@ describe('results for people', () => {
       'bigram       3.9000     +0.4000',
       'unigram      5.6000     +2.1000',
       'grammar      3.2500     -0.2500',
+    ].join('\n'));
+  });
+
+  it('distill --profile: kernels under the losses, and what the device can do', () => {
+    const text = renderDistill({
+      run: 'r', student: 'r/student', steps: 9, tokens: 9, skippedSteps: 0, valid: { nll: 1, perplexity: Math.E }, teacher: { nll: 1 }, unigram: { nll: 1 }, bigram: { nll: 1 },
+      firingRate: 0.1, backend: 'webgpu', elapsedMs: 1000,
+      profile: {
+        path: 'r/profile.json', steps: 5, clock: 'gpu', stepMs: 50, kernelMs: 40, launches: 6, bytes: 503e6, largestGap: { ms: 3, after: 'Add', before: 'Sum' },
+        peak: { operationsPerSecond: 1e12, bytesPerSecond: 100e9 },
+        kernels: [{ kernel: 'BatchMatMul', launches: 4, ms: 30, share: 0.75, bytes: 3e6, shareOfPeak: 0.5 }, { kernel: 'Odd', launches: 1, ms: 0, share: 0, bytes: 8, shareOfPeak: null }],
+      },
+    });
+    expect(text.slice(text.indexOf('profile '))).to.equal([
+      'profile       r/profile.json',
+      'step          50 ms, 40 ms of it in kernels (mean of 5 steps)',
+      'per step      6 launches, 503.0 MB read and written',
+      'largest gap   3 ms between Add and Sum',
+      'device        measured at 1,000 GFLOP/s and 100 GB/s',
+      '',
+      'kernel       launches  ms    share   moved  of peak',
+      'BatchMatMul         4  30  75.00 %  3.0 MB  50.00 %',
+      'Odd                 1   0   0.00 %     8 B        –',
     ].join('\n'));
   });
 

@@ -62,7 +62,7 @@ describe('e2e: the whole path on WebGPU', function () {
     }, CONTEXT);
     expect(imported.family).to.equal('opt');
 
-    const distilled = await distill({ config: await loadDistillConfig({ file: at('student.yaml') }) }, CONTEXT);
+    const distilled = await distill({ config: await loadDistillConfig({ file: at('student.yaml') }), profile: false }, CONTEXT);
     expect(distilled).to.include({ steps: 20, tokens: 20 * 2 * 16, skippedSteps: 0, backend: 'webgpu' });
     expect(distilled.valid.nll).to.be.below(distilled.unigram.nll);
 

@@ -76,6 +76,6 @@ export function tinyOptions(runFolder: string, changes: Partial<TrainOptions> = 
     runFolder, modelFolder: join(runFolder, 'student'), settings,
     batches: createBatches(tinyTokens(400, 1), { batch: settings.batch, context: settings.context, seed: 3 }),
     validWindows: windowsOf(tinyTokens(61, 2), CONTEXT), unigramNll: Math.log(VOCABULARY), identity: { seed: 3, train: { ...settings } },
-    isResumed: false, resumeCommand: `bispik distill --resume ${runFolder}`, phase: 'distil', ...changes,
+    isResumed: false, resumeCommand: `bispik distill --resume ${runFolder}`, phase: 'distil', profiler: null, ...changes,
   };
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import * as tf from '@tensorflow/tfjs-core';
 
+import type { BackendChoice } from '../backend/select.js';
 import { checkAgainstTeacher } from '../config/check-teacher.js';
 import { loadDistillConfig } from '../config/load.js';
 import type { DistillConfig } from '../config/schema.js';
@@ -16,6 +17,7 @@ import { uploadTeacher } from '../teacher/parameters.js';
 import type { Teacher } from '../teacher/parameters.js';
 import { loadTeacher } from '../teacher/weights.js';
 import { loadTokenizer } from '../tokenizer/load.js';
+import { createStepProfiler } from '../train/profile.js';
 import { requireLearned } from '../train/report.js';
 import { holdsCheckpoints, requireUnusedFolder } from '../train/run.js';
 import type { TrainingTask } from '../train/task.js';
@@ -30,6 +32,8 @@ import type { RunProvenance } from './run-folder.js';
 import { RESOLVED_CONFIG } from './run-files.js';
 import { createRunFolder, runIdentity, runProvenance } from './run-folder.js';
 import { copyTokenizer } from './tokenizer-files.js';
+import type { ProfileReport } from './write-profile.js';
+import { writeProfile } from './write-profile.js';
 
 /** Result of `bispik distill`; the names are promised to scripts. */
 export interface DistillReport {
@@ -46,13 +50,19 @@ export interface DistillReport {
   /** Mean over sites at the last step, 0–1. */ readonly firingRate: number;
   readonly backend: string;
   readonly elapsedMs: number;
+  /** Where the time of some of its steps went; null unless asked for. */ readonly profile: ProfileReport | null;
 }
+
+/** What to distil: a new run, or one that is continued. */
+export type DistillRequest = ({ readonly config: DistillConfig } | { readonly resume: string }) & {
+  /** Also measure where the time goes. */ readonly profile: boolean;
+};
 
 /**
  * Distils a student: a new run from its configuration, or a run folder continued where it stopped.
  * @throws ConfigError, FormatError, BackendError before anything is trained; Interrupted, NumericError, NothingLearnedError.
  */
-export async function distill(request: { readonly config: DistillConfig } | { readonly resume: string }, ctx: RunContext): Promise<DistillReport> {
+export async function distill(request: DistillRequest, ctx: RunContext): Promise<DistillReport> {
   const isResumed = 'resume' in request;
   const config = isResumed ? await readRunConfig(request.resume) : request.config;
   if (!isResumed) await requireUnusedFolder(config.run, `bispik distill --resume ${config.run}`);
@@ -71,7 +81,7 @@ export async function distill(request: { readonly config: DistillConfig } | { re
   const teacher = uploadTeacher(weights);
   const provenance = await runProvenance(backend, config.seed);
   const hashes = { teacherSha256: weights.sha256, corpusSha256: corpus.sha256, tokenizerSha256: tokenizer.hash };
-  const setting = { config, teacher, corpus, provenance, hashes, ctx };
+  const setting = { config, teacher, corpus, provenance, hashes, backend, hasProfile: request.profile, ctx };
   const task = await createDistillation({
     config, teacher, trainTokens: corpus.train, ctx,
     exportStudent: async (student, target) => {
@@ -94,6 +104,8 @@ interface Setting {
   readonly corpus: RunCorpus;
   readonly provenance: RunProvenance;
   readonly hashes: Readonly<Record<string, string>>;
+  readonly backend: BackendChoice;
+  readonly hasProfile: boolean;
   readonly ctx: RunContext;
 }
 
@@ -107,20 +119,23 @@ async function readRunConfig(folder: string): Promise<DistillConfig> {
 }
 
 async function run(task: TrainingTask, setting: Setting, isResumed: boolean): Promise<DistillReport> {
-  const { config, corpus, teacher, provenance, hashes, ctx } = setting;
+  const { config, corpus, teacher, provenance, hashes, backend, ctx } = setting;
   const student = join(config.run, 'student');
   const { unigramNll, bigramNll } = corpus.baselines;
+  const profiler = setting.hasProfile ? createStepProfiler() : null;
   const report = await trainModel(task, {
     runFolder: config.run, modelFolder: student, settings: config.train,
     batches: distillationBatches(corpus.train, config),
     validWindows: corpus.windows, unigramNll, identity: runIdentity(config, hashes), isResumed,
-    resumeCommand: `bispik distill --resume ${config.run}`, phase: 'distil',
+    resumeCommand: `bispik distill --resume ${config.run}`, phase: 'distil', profiler,
   }, ctx);
+  const { batch, accumulate, context } = config.train;
+  const profile = profiler === null ? null : await writeProfile(profiler, { run: config.run, backend, tokensPerStep: batch * accumulate * context, reporter: ctx.reporter });
   requireLearned(report, { unigramNll, modelFolder: student });
   return {
     run: config.run, student, steps: report.steps, tokens: report.tokens, skippedSteps: report.skippedSteps, valid: report.valid,
     teacher: { nll: await teacherNll(teacher, corpus.windows) }, unigram: { nll: unigramNll }, bigram: { nll: bigramNll },
     floor: corpus.trueNllPerToken === null ? null : { nll: corpus.trueNllPerToken },
-    firingRate: report.firingRate ?? 0, backend: provenance.backend.name, elapsedMs: report.elapsedMs,
+    firingRate: report.firingRate ?? 0, backend: provenance.backend.name, elapsedMs: report.elapsedMs, profile,
   };
 }

@@ -72,7 +72,7 @@ export async function trainTeacher(config: TeacherConfig, ctx: RunContext): Prom
       runFolder: config.run, modelFolder: path, settings: config.train,
       batches: createBatches(corpus.train, { batch: config.train.batch, context: config.train.context, seed: deriveSeed(config.seed, STREAM.batches) }),
       validWindows: corpus.windows, unigramNll, identity: runIdentity(config, hashes), isResumed: await holdsCheckpoints(config.run),
-      resumeCommand: 'the same train-teacher command again', phase: 'train teacher',
+      resumeCommand: 'the same train-teacher command again', phase: 'train teacher', profiler: null,
     }, ctx);
     requireLearned(report, { unigramNll, modelFolder: path });
     return {

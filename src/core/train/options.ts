@@ -1,6 +1,7 @@
 import type { JsonObject } from '../checkpoint/format.js';
 import type { TrainSettings } from '../config/schema.js';
 import type { Batches } from '../corpus/batches.js';
+import type { StepProfiler } from './profile.js';
 
 /** A training run. Everything that decides the weights is the task's initial parameters, `settings` and `batches`. */
 export interface TrainOptions {
@@ -17,4 +18,5 @@ export interface TrainOptions {
   /** Continue from the newest whole checkpoint. */ readonly isResumed: boolean;
   /** What to type to continue after Ctrl-C, e.g. `bispik distill --resume runs/shakespeare`. */ readonly resumeCommand: string;
   /** Name of the progress bar. */ readonly phase: string;
+  /** Measures some of the steps; null: none. */ readonly profiler: StepProfiler | null;
 }

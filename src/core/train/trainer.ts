@@ -73,15 +73,16 @@ function isOutOfPatience(state: TrainingState, patience: number): boolean {
 }
 
 async function step({ run, pace }: Training): Promise<StepReport> {
-  const { task, options: { settings, batches }, state } = run;
+  const { task, options: { settings, batches, profiler }, state } = run;
   const startMs = performance.now();
   const number = state.step + 1;
-  const { report, state: adam } = await trainStep(task, {
+  const make = (): ReturnType<typeof trainStep> => trainStep(task, {
     batches: Array.from({ length: settings.accumulate }, () => batches.next()), state: run.adam,
   }, {
     adam: settings, clipNorm: settings.clipNorm, learningRate: learningRateAt(number, settings),
     hasTermNorms: settings.gradientNormsEvery > 0 && number % settings.gradientNormsEvery === 0,
   });
+  const { report, state: adam } = await (profiler === null ? make() : profiler.around(make));
   run.adam = adam;
   const tokens = settings.accumulate * settings.batch * settings.context;
   run.state = {

@@ -1,0 +1,68 @@
+import type { KernelConfig, TensorInfo } from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
+
+import { operationsOf } from './kernel-operations.js';
+
+/** One run of a kernel of the active backend, as TensorFlow.js calls it. */
+export interface KernelCall {
+  readonly name: string;
+  /** Wall time of the call without that of kernels it calls in its turn; on a GPU only the time to record it [ms]. */ readonly callMs: number;
+  /** Sizes of all inputs and outputs; 0 for a kernel that is composed of others. */ readonly bytes: number;
+  /** Additions and multiplications by its formula; 0 for a composed kernel. */ readonly operations: number;
+}
+
+/** Who is told of kernels. */
+export interface KernelListener {
+  /** Just before a kernel runs. */ begin?(name: string): void;
+  /** Just after. */ end(call: KernelCall): void;
+}
+
+/** These only rename memory: they launch nothing and move nothing. */
+const VIEWS = new Set(['Reshape', 'Identity']);
+
+/** Tells `listener` of every kernel of the active backend, in its order, until the returned function is called. Results stay the same. */
+export function listenToKernels(listener: KernelListener): () => void {
+  const originals = tf.getKernelsForBackend(tf.getBackend());
+  const stack: { inner: number; innerMs: number }[] = [];
+  replace(originals.map((kernel) => ({ ...kernel, kernelFunc: VIEWS.has(kernel.kernelName) ? kernel.kernelFunc : listened(kernel, listener, stack) })));
+  return () => { replace(originals); };
+}
+
+function listened(kernel: KernelConfig, listener: KernelListener, stack: { inner: number; innerMs: number }[]): KernelConfig['kernelFunc'] {
+  return (call) => {
+    const frame = { inner: 0, innerMs: 0 };
+    stack.push(frame);
+    listener.begin?.(kernel.kernelName);
+    const start = performance.now();
+    try {
+      const outputs = kernel.kernelFunc(call);
+      const tookMs = performance.now() - start;
+      stack.pop();
+      const outer = stack.at(-1);
+      if (outer !== undefined) [outer.inner, outer.innerMs] = [outer.inner + 1, outer.innerMs + tookMs];
+      const tensors = [...Object.values(call.inputs).flat(), ...[outputs].flat()];
+      const isComposed = frame.inner > 0;
+      listener.end({
+        name: kernel.kernelName, callMs: tookMs - frame.innerMs,
+        bytes: isComposed ? 0 : tensors.reduce((sum, tensor) => sum + bytesOf(tensor), 0),
+        operations: isComposed ? 0 : operationsOf(kernel.kernelName, { inputs: call.inputs, outputs: [outputs].flat(), attrs: call.attrs }),
+      });
+      return outputs;
+    } catch (error) {
+      stack.length = 0;
+      throw error;
+    }
+  };
+}
+
+function replace(kernels: readonly KernelConfig[]): void {
+  for (const kernel of kernels) {
+    tf.unregisterKernel(kernel.kernelName, kernel.backendName);
+    tf.registerKernel(kernel);
+  }
+}
+
+/** Size of a tensor in TensorFlow.js's element sizes [bytes]; 0 for an optional one that is absent. */
+export function bytesOf(tensor: TensorInfo | undefined): number {
+  return tensor === undefined || tensor.dtype === 'string' ? 0 : tf.util.sizeFromShape(tensor.shape) * tf.util.bytesPerElement(tensor.dtype);
+}

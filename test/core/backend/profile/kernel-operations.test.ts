@@ -1,0 +1,29 @@
+import type { TensorInfo } from '@tensorflow/tfjs-core';
+import { expect } from 'chai';
+
+import { operationsOf } from '../../../../src/core/backend/profile/kernel-operations.js';
+
+const of = (...shape: number[]): TensorInfo => ({ dataId: {}, shape, dtype: 'float32' });
+
+describe('operations of a kernel', () => {
+  it('a product is two for every output and inner element, whatever is transposed', () => {
+    const outputs = [of(3, 4, 5)];
+    expect(operationsOf('BatchMatMul', { inputs: { a: of(3, 4, 7), b: of(3, 7, 5) }, outputs, attrs: { transposeA: false, transposeB: false } })).to.equal(2 * 3 * 4 * 5 * 7);
+    expect(operationsOf('BatchMatMul', { inputs: { a: of(3, 7, 4), b: of(3, 5, 7) }, outputs, attrs: { transposeA: true, transposeB: true } })).to.equal(2 * 3 * 4 * 5 * 7);
+  });
+
+  it('spikes count as if they were dense', () => {
+    expect(operationsOf('BispikSpikeMatMul', { inputs: { s: of(6, 8), w: of(8, 10), b: of(10) }, outputs: [of(6, 10)], attrs: {} })).to.equal(2 * 6 * 8 * 10);
+    expect(operationsOf('BispikSpikeMatMulGradW', { inputs: { s: of(6, 8), dy: of(6, 10) }, outputs: [of(8, 10), of(10)], attrs: {} })).to.equal(2 * 6 * 8 * 10);
+  });
+
+  it('attention: overlaps and values of the causal pairs only', () => {
+    // T 2, B 3, L 4, D 6: 10 pairs; per pair and step D products for the overlaps of all heads and D for the values.
+    expect(operationsOf('BispikSpikingAttention', { inputs: { qkv: of(2, 3, 4, 18) }, outputs: [], attrs: { heads: 2 } })).to.equal(2 * 3 * 10 * (2 * 6 + 2 * 6));
+  });
+
+  it('anything else: one for each element of its largest tensor', () => {
+    expect(operationsOf('Add', { inputs: { a: of(5, 1), b: of(1, 7) }, outputs: [of(5, 7)], attrs: {} })).to.equal(35);
+    expect(operationsOf('Sum', { inputs: { x: of(5, 7) }, outputs: [of()], attrs: {} })).to.equal(35);
+  });
+});
