@@ -57,6 +57,25 @@ describe('native TensorFlow backend', () => {
     await tf.setBackend('cpu');
   }));
 
+  it('the GPU package without a CUDA that it knows: an error with what it needs, not silently the CPU', () => withTempFolder(async (folder) => {
+    const withoutGpu = WORKING.replace('new MathBackendCPU()', 'Object.assign(new MathBackendCPU(), { isGPUPackage: true, isUsingGpuDevice: false })');
+    const search = await install(folder, '@tensorflow/tfjs-node-gpu', withoutGpu);
+    const error = await rejection(startTensorflow(search), BackendError);
+    expect(error.message).to.contain('@tensorflow/tfjs-node-gpu is installed but found no GPU').and.to.contain('CUDA 11.2 and cuDNN 8.1');
+    expect(error.suggestions).to.include('--backend webgpu (needs no CUDA)');
+    expect(tf.findBackendFactory('tensorflow')).to.equal(null);
+    // Beside it the CPU package is asked for its own sake, and says so.
+    const started = await startTensorflow(await install(folder, '@tensorflow/tfjs-node', WORKING));
+    expect(started.device).to.equal('TensorFlow by @tensorflow/tfjs-node');
+    await tf.setBackend('cpu');
+  }));
+
+  it('the GPU package on a GPU', () => withTempFolder(async (folder) => {
+    const withGpu = WORKING.replace('new MathBackendCPU()', 'Object.assign(new MathBackendCPU(), { isGPUPackage: true, isUsingGpuDevice: true })');
+    expect((await startTensorflow(await install(folder, '@tensorflow/tfjs-node-gpu', withGpu))).device).to.equal('TensorFlow by @tensorflow/tfjs-node-gpu');
+    await tf.setBackend('cpu');
+  }));
+
   const broken = [
     ['made for another Node.js', 'throw new Error("was compiled against a different Node.js version using NODE_MODULE_VERSION 93")', 'another version of Node.js', 'npm rebuild @tensorflow/tfjs-node'],
     ['native binary missing', 'throw new Error("The Node.js native addon module (tfjs_binding.node) can not be found at path: /nowhere")', 'native library is missing', 'npm rebuild @tensorflow/tfjs-node --build-addon-from-source'],
