@@ -1,4 +1,6 @@
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
+
+import { reversePass } from '../ops/reverse-pass.js';
 
 /**
  * Gradients of a scalar by name of the variable; a variable it does not depend on is absent. Everything else made inside `compute`
@@ -7,11 +9,10 @@ import * as tf from '@tensorflow/tfjs-core';
 export function backward(
   parameters: ReadonlyMap<string, tf.Variable>, compute: () => tf.Scalar,
 ): { value: tf.Scalar; gradients: Map<string, tf.Tensor> } {
-  // The fourth argument allows variables without a gradient; `tf.variableGrads` would refuse when all are.
-  const { value, grads } = tf.engine().gradients(compute, [...parameters.values()], undefined, true);
+  const { value, gradients: found } = reversePass(compute, [...parameters.values()]);
   const gradients = new Map<string, tf.Tensor>();
   [...parameters.keys()].forEach((name, i) => {
-    const gradient = grads[i] as tf.Tensor | null | undefined;
+    const gradient = found[i];
     if (gradient != null) gradients.set(name, gradient);
   });
   return { value, gradients };
