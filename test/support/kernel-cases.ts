@@ -17,20 +17,29 @@ export function numbers(seed: number): { uniform(): number; floats(n: number, sc
   };
 }
 
+export type KernelInputs = Readonly<Record<string, { readonly values: Float32Array | Int32Array; readonly shape: readonly number[] }>>;
+export interface KernelOutput { readonly values: Float32Array; readonly shape: number[] }
+
 /** Runs a kernel of the active backend on plain arrays and gives its outputs back as plain arrays; frees everything. */
-export function callKernel(
-  name: string,
-  inputs: Readonly<Record<string, { readonly values: Float32Array | Int32Array; readonly shape: readonly number[] }>>,
-  attrs: tf.NamedAttrMap = {},
-): { readonly values: Float32Array; readonly shape: number[] }[] {
-  return tf.tidy(() => {
-    const tensors: tf.NamedTensorMap = {};
-    for (const [key, { values, shape }] of Object.entries(inputs)) {
-      tensors[key] = tf.tensor(values, [...shape], values instanceof Int32Array ? 'int32' : 'float32');
-    }
-    const outputs: tf.Tensor | tf.Tensor[] = tf.engine().runKernel(name, tensors, attrs);
-    return (Array.isArray(outputs) ? outputs : [outputs]).map((y) => ({ values: y.dataSync<'float32'>(), shape: y.shape }));
-  });
+export function callKernel(name: string, inputs: KernelInputs, attrs: tf.NamedAttrMap = {}): KernelOutput[] {
+  return tf.tidy(() => launch(name, inputs, attrs).map((y) => ({ values: y.dataSync<'float32'>(), shape: y.shape })));
+}
+
+/** The same where values cannot be read at once. */
+export async function awaitKernel(name: string, inputs: KernelInputs, attrs: tf.NamedAttrMap = {}): Promise<KernelOutput[]> {
+  const outputs = tf.tidy(() => launch(name, inputs, attrs));
+  const read = await Promise.all(outputs.map(async (y) => ({ values: await y.data<'float32'>(), shape: y.shape })));
+  tf.dispose(outputs);
+  return read;
+}
+
+function launch(name: string, inputs: KernelInputs, attrs: tf.NamedAttrMap): tf.Tensor[] {
+  const tensors: tf.NamedTensorMap = {};
+  for (const [key, { values, shape }] of Object.entries(inputs)) {
+    tensors[key] = tf.tensor(values, [...shape], values instanceof Int32Array ? 'int32' : 'float32');
+  }
+  const outputs: tf.Tensor | tf.Tensor[] = tf.engine().runKernel(name, tensors, attrs);
+  return Array.isArray(outputs) ? outputs : [outputs];
 }
 
 /** Largest |a − b| relative to the largest |b| (at least 1e-6). NaN when either holds one or the lengths differ. */

@@ -28,6 +28,7 @@ export interface GpuCall {
 export interface GpuDispatcher {
   readonly backend: GpuBackend;
   /** An uninitialised tensor for a kernel to write. */ makeOutput(shape: readonly number[], dtype?: 'float32' | 'int32'): TensorInfo;
+  /** Frees a tensor that a kernel made on the way; runs already recorded still find it. */ release(tensor: TensorInfo): void;
   /** Records a run. @throws BackendError when the code does not compile; ShapeError when the numbers of tensors or uniforms differ. */
   run(kernel: GpuKernel, call: GpuCall): void;
 }
@@ -51,6 +52,7 @@ export function createDispatcher(backend: GpuBackend): GpuDispatcher {
   return {
     backend,
     makeOutput: (shape, dtype = 'float32') => backend.makeTensorInfo(shape, dtype),
+    release: ({ dataId }) => { backend.disposeData(dataId); },
     run: (kernel, call) => {
       if (call.tensors.length !== kernel.tensors.length || call.uniforms.length !== kernel.uniforms.length) {
         throw new ShapeError(`${kernel.name}: ${call.tensors.length} tensors and ${call.uniforms.length} uniforms, expected ${kernel.tensors.length} and ${kernel.uniforms.length}`);

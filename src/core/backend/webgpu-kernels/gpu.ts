@@ -44,5 +44,6 @@ export interface GpuBackend {
   endComputePassEncoder(): void;
   submitQueue(): void;
   uploadToGPU(id: object): void;
+  disposeData(id: object): boolean;
   makeTensorInfo(shape: readonly number[], dtype: DataType): TensorInfo;
 }

@@ -1,9 +1,10 @@
 import { expect } from 'chai';
 
 import { startWasm } from '../../../../src/core/backend/wasm.js';
-import { callKernel, numbers, relativeDifference } from '../../../support/kernel-cases.js';
-import type { NeuronAttrs } from '../../../support/lif-reference.js';
-import { ALL_NEURONS, neuronBackward, neuronForward, surrogate } from '../../../support/lif-reference.js';
+import { callKernel } from '../../../support/kernel-cases.js';
+import type { LifDifferences, LifLayerCase } from '../../../support/lif-layer.js';
+import { lifDifferences, lifLayer } from '../../../support/lif-layer.js';
+import { ALL_NEURONS, surrogate } from '../../../support/lif-reference.js';
 
 const ONE = Float32Array.of(1);
 const ZERO = Float32Array.of(0);
@@ -16,54 +17,10 @@ const GOLDEN = [
   { input: [-0.5, 1.8, 0.4, 2.5], threshold: 0.7, soft: [[-0.5, 1.35, 0.915, 2.6235], '0111'], leaked: [[-0.5, 1.35, 0.985, 2.7565], '0111'], hard: [[-0.5, 1.35, 0.4, 2.86], '0101'] },
 ] as const;
 
-interface Layer {
-  readonly rows: number; readonly channels: number; readonly onOff: boolean; readonly constant: boolean; readonly groups: number;
-  readonly attrs: NeuronAttrs;
-}
-
 /** The kernel's outputs beside those of the scalar neurons. */
-function compare(layer: Layer): Record<'spikes' | 'rates' | 'dx' | 'dGain' | 'dBias', number> {
-  const { rows, channels, onOff, constant, groups, attrs } = layer;
-  const [T, E] = [attrs.timeSteps, onOff ? 2 * channels : channels];
-  const steps = constant ? 1 : T;
-  const random = numbers(rows * 31 + channels);
-  const x = random.floats(steps * rows * channels, 2);
-  const [gain, bias, dSpikes, dRates] = [random.floats(E, 1.5), random.floats(E, 0.5), random.floats(T * rows * E), random.floats(groups, T * rows)];
-  const slots = (T * rows * E) / groups;
-  const expected = {
-    spikes: new Float32Array(T * rows * E), rates: new Float64Array(groups), dx: new Float64Array(x.length),
-    dGain: new Float64Array(E), dBias: new Float64Array(E),
-  };
-  for (let n = 0; n < rows; n++) {
-    for (let e = 0; e < E; e++) {
-      const sign = e < channels ? 1 : -1;
-      const inX = (t: number): number => ((constant ? 0 : t) * rows + n) * channels + (e % channels);
-      const inE = (t: number): number => (t * rows + n) * E + e;
-      const steps = Array.from({ length: T }, (_, t) => t);
-      const current = steps.map((t) => Math.fround(Math.fround(sign * (x[inX(t)] ?? 0) * (gain[e] ?? 0)) + (bias[e] ?? 0)));
-      const { u, s } = neuronForward(current, attrs);
-      const group = Math.floor(e / (E / groups));
-      const dI = neuronBackward(steps.map((t) => (dSpikes[inE(t)] ?? 0) + (dRates[group] ?? 0) / slots), u, attrs);
-      for (const t of steps) {
-        expected.spikes[inE(t)] = s[t] ?? 0;
-        expected.rates[group]! += (s[t] ?? 0) / slots;
-        expected.dx[inX(t)]! += sign * (dI[t] ?? 0) * (gain[e] ?? 0);
-        expected.dGain[e]! += sign * (dI[t] ?? 0) * (x[inX(t)] ?? 0);
-        expected.dBias[e]! += dI[t] ?? 0;
-      }
-    }
-  }
-  const inputs = { x: { values: x, shape: [steps, rows, channels] }, gain: { values: gain, shape: [E] }, bias: { values: bias, shape: [E] } };
-  const all = { ...attrs, onOff, groups };
-  const [spikes, rates] = callKernel('BispikLif', inputs, all);
-  const gradInputs = { ...inputs, dSpikes: { values: dSpikes, shape: [T, rows, E] }, dRates: { values: dRates, shape: [groups] } };
-  const [dx, dGain, dBias] = callKernel('BispikLifGrad', gradInputs, all);
-  return {
-    spikes: spikes?.values.length === expected.spikes.length ? spikes.values.filter((value, i) => value !== expected.spikes[i]).length : Number.NaN,
-    rates: relativeDifference(rates?.values ?? [], expected.rates),
-    dx: relativeDifference(dx?.values ?? [], expected.dx), dGain: relativeDifference(dGain?.values ?? [], expected.dGain),
-    dBias: relativeDifference(dBias?.values ?? [], expected.dBias),
-  };
+function compare(layer: LifLayerCase): LifDifferences {
+  const { inputs, gradients, attrs, expected } = lifLayer(layer);
+  return lifDifferences([...callKernel('BispikLif', inputs, attrs), ...callKernel('BispikLifGrad', { ...inputs, ...gradients }, attrs)], expected);
 }
 
 describe('wasm kernels: LIF', () => {

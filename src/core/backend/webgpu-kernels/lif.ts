@@ -1,0 +1,114 @@
+import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
+
+import { ShapeError } from '../../errors.js';
+import { expectShape, extents, inputOf } from '../kernel-tensors.js';
+import type { GpuDispatcher } from './dispatch.js';
+import { spreadGroups } from './dispatch.js';
+import { LIF_GROUP, lifCode, lifGradCode, ratesCode } from './lif-code.js';
+import type { GpuNeuron, GpuValue } from './neuron.js';
+import { NEURON_UNIFORMS, neuronOf } from './neuron.js';
+import { sumOverRows } from './sums.js';
+
+/** Invocations beyond which more of them do not fill a device better: then each takes more rows, which makes the partial sums fewer. */
+const ENOUGH_INVOCATIONS = 131_072;
+const MOST_ROWS = 32;
+/** Membranes of four neurons each that fit into the registers of an invocation. */
+const MOST_STEPS_OF_FOUR = 8;
+/** Counts that one workgroup may sum. */
+const COUNTS_AT_ONCE = 65_536;
+
+/** One LIF layer and how it is divided among invocations: each has `value` neighbouring channels and walks through `rowsEach` rows and all T steps. */
+export interface GpuLifLayer {
+  readonly neuron: GpuNeuron;
+  readonly value: GpuValue;
+  readonly constant: boolean;
+  readonly onOff: boolean;
+  readonly groups: number;
+  /** T, N, E */ readonly spikeShape: readonly [timeSteps: number, rows: number, neurons: number];
+  /** Invocations across the channels. */ readonly lanes: number;
+  readonly blocks: number;
+  readonly rowsEach: number;
+}
+
+/** `BispikLif` (Eq. 1 and its variants, all T steps in one pass, and firing rates, which are counted exactly) and its gradient. */
+export function lifKernels(gpu: GpuDispatcher): KernelConfig[] {
+  return [
+    { kernelName: 'BispikLif', backendName: 'webgpu', kernelFunc: ({ inputs, attrs }) => forward(gpu, inputs, attrs) },
+    { kernelName: 'BispikLifGrad', backendName: 'webgpu', kernelFunc: ({ inputs, attrs }) => backward(gpu, inputs, attrs) },
+  ];
+}
+
+function layerOf(inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): GpuLifLayer {
+  const neuron = neuronOf(attrs);
+  const x = inputOf(inputs, 'x');
+  const [steps = 0, rows = 0, channels = 0] = extents(x, 3, 'x');
+  const [onOff, groups] = [attrs?.['onOff'] === true, Number(attrs?.['groups'])];
+  const { timeSteps } = neuron;
+  const constant = steps === 1;
+  expectShape(x, [constant ? 1 : timeSteps, rows, channels], 'x');
+  const neurons = onOff ? 2 * channels : channels;
+  expectShape(inputOf(inputs, 'gain'), [neurons], 'gain');
+  expectShape(inputOf(inputs, 'bias'), [neurons], 'bias');
+  if (!Number.isInteger(neurons / groups)) throw new ShapeError(`${neurons} neurons do not divide into ${groups} equal groups`);
+  const value = channels % 4 === 0 && timeSteps <= MOST_STEPS_OF_FOUR ? 'vec4f' : 'f32';
+  const lanes = value === 'vec4f' ? channels / 4 : channels;
+  const rowsEach = Math.min(MOST_ROWS, Math.max(1, Math.floor((rows * lanes) / ENOUGH_INVOCATIONS)));
+  return { neuron, value, constant, onOff, groups, spikeShape: [timeSteps, rows, neurons], lanes, blocks: Math.ceil(rows / rowsEach), rowsEach };
+}
+
+const uniformsOf = ({ spikeShape, lanes, blocks, rowsEach, neuron }: GpuLifLayer): number[] => [spikeShape[1], lanes, blocks, rowsEach, ...neuron.numbers];
+const LAYER_UNIFORMS = [['rows', 'u32'], ['lanes', 'u32'], ['blocks', 'u32'], ['rowsEach', 'u32'], ...NEURON_UNIFORMS] as const;
+const workgroupsOf = ({ lanes, blocks }: GpuLifLayer): ReturnType<typeof spreadGroups> => spreadGroups(Math.ceil((lanes * blocks) / LIF_GROUP));
+
+function forward(gpu: GpuDispatcher, inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): TensorInfo[] {
+  const layer = layerOf(inputs, attrs);
+  const { value, spikeShape, blocks } = layer;
+  const spikes = gpu.makeOutput(spikeShape);
+  const counts = gpu.makeOutput([blocks, spikeShape[2]], 'int32');
+  const given = ['x', 'gain', 'bias'].map((name) => inputOf(inputs, name));
+  gpu.run({
+    name: 'BispikLif',
+    tensors: [['x', 'read', value], ['gain', 'read', value], ['bias', 'read', value], ['spikes', 'read_write', value], ['counts', 'read_write', value === 'f32' ? 'u32' : 'vec4u']],
+    uniforms: LAYER_UNIFORMS, code: lifCode(layer),
+  }, { tensors: [...given, spikes, counts], uniforms: uniformsOf(layer), workgroups: workgroupsOf(layer) });
+  return [spikes, ratesOf(gpu, counts, layer)];
+}
+
+/** Counts (blocks, E) → mean rates (groups). Frees the counts. */
+function ratesOf(gpu: GpuDispatcher, counts: TensorInfo, { spikeShape, blocks, groups }: GpuLifLayer): TensorInfo {
+  const [timeSteps, rows, neurons] = spikeShape;
+  const size = neurons / groups;
+  const isShort = blocks * size <= COUNTS_AT_ONCE;
+  const summed = isShort ? counts : sumOverRows(gpu, counts, { outer: 1, rows: blocks, width: neurons, shape: [1, neurons] });
+  const rates = gpu.makeOutput([groups]);
+  gpu.run({
+    name: 'BispikLifRates', tensors: [['counts', 'read', 'u32'], ['rates', 'read_write', 'f32']],
+    uniforms: [['blocks', 'u32'], ['neurons', 'u32'], ['size', 'u32'], ['chances', 'f32']], code: ratesCode(),
+  }, { tensors: [summed, rates], uniforms: [isShort ? blocks : 1, neurons, size, timeSteps * rows * size], workgroups: [groups, 1, 1] });
+  for (const made of new Set([counts, summed])) gpu.release(made);
+  return rates;
+}
+
+function backward(gpu: GpuDispatcher, inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): TensorInfo[] {
+  const layer = layerOf(inputs, attrs);
+  const { value, spikeShape, groups, blocks } = layer;
+  const [timeSteps, rows, neurons] = spikeShape;
+  expectShape(inputOf(inputs, 'dSpikes'), spikeShape, 'dSpikes');
+  expectShape(inputOf(inputs, 'dRates'), [groups], 'dRates');
+  const dx = gpu.makeOutput(inputOf(inputs, 'x').shape);
+  const partial = [gpu.makeOutput([blocks, neurons]), gpu.makeOutput([blocks, neurons])];
+  const given = ['dSpikes', 'x', 'gain', 'bias', 'dRates'].map((name) => inputOf(inputs, name));
+  gpu.run({
+    name: 'BispikLifGrad',
+    tensors: [
+      ['dSpikes', 'read', value], ['x', 'read', value], ['gain', 'read', value], ['bias', 'read', value], ['dRates', 'read', 'f32'],
+      ['dx', 'read_write', value], ['dGain', 'read_write', value], ['dBias', 'read_write', value],
+    ],
+    uniforms: [...LAYER_UNIFORMS, ['size', 'u32'], ['chances', 'f32']], code: lifGradCode(layer),
+  }, {
+    tensors: [...given, dx, ...partial], uniforms: [...uniformsOf(layer), neurons / groups, (timeSteps * rows * neurons) / groups], workgroups: workgroupsOf(layer),
+  });
+  const summed = partial.map((rowsOfSums) => sumOverRows(gpu, rowsOfSums, { outer: 1, rows: blocks, width: neurons, shape: [neurons] }));
+  partial.forEach((made) => { gpu.release(made); });
+  return [dx, ...summed];
+}
