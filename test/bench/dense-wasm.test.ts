@@ -25,7 +25,7 @@ function tinyStudent(onOff: boolean): PlainStudent {
 function graphLogits({ config, values }: PlainStudent, ids: readonly number[]): Float32Array {
   return tf.tidy(() => {
     const parameters = new Map(Array.from(parameterShapes(config), ([name, shape]) => [name, tf.tensor(values.get(name) as Float32Array, [...shape])]));
-    return studentForward({ config, parameters }, tf.tensor2d([[...ids]], [1, ids.length], 'int32'), ignoreSpikes).logits.dataSync() as Float32Array;
+    return studentForward({ config, parameters }, tf.tensor2d([[...ids]], [1, ids.length], 'int32'), { observe: ignoreSpikes, alignTo: null }).logits.dataSync() as Float32Array;
   });
 }
 

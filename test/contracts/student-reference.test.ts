@@ -1,29 +1,33 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 
+import { alignmentTargets } from '../../src/core/distill/attention-loss.js';
 import { createProjections } from '../../src/core/distill/projections.js';
 import { spadTerms } from '../../src/core/distill/spad.js';
 import type { LossInputs } from '../../src/core/distill/total-loss.js';
+import { liveSource } from '../../src/core/distill/teacher-source.js';
 import { totalLoss } from '../../src/core/distill/total-loss.js';
 import { createRandom } from '../../src/core/corpus/random.js';
 import { batchTensors } from '../../src/core/ops/batch-tensors.js';
+import { streamProbabilities } from '../../src/core/ops/softmax-attention.js';
+import { spikingAttention } from '../../src/core/ops/spiking-attention.js';
 import { prepareBackend } from '../../src/core/pipeline/prepare-backend.js';
+import { layerAttention } from '../../src/core/student/attention.js';
 import { studentForward } from '../../src/core/student/forward.js';
 import { binaryWatch, assertBinary, observeBoth, rateCollector } from '../../src/core/student/observe.js';
 import { parameterShapes } from '../../src/core/student/parameters.js';
-import { teacherForward } from '../../src/core/teacher/forward.js';
 import { describeOnBackends, expectClose } from '../support/backends.js';
 import type { ReferenceCase } from '../support/student-reference.js';
 import { distillSettingsOfCase, referenceCases, studentConfigOfCase, studentParametersOfCase, teacherOfCase } from '../support/student-reference.js';
 
-type CaseResult = LossInputs & { readonly total: tf.Scalar; readonly gradients: tf.NamedTensorMap; readonly terms: Record<string, tf.Scalar> };
+type CaseResult = LossInputs & { readonly maps: readonly tf.Tensor4D[]; readonly total: tf.Scalar; readonly gradients: tf.NamedTensorMap; readonly terms: Record<string, tf.Scalar> };
 
 /** Everything a distillation step computes on one case; nothing but its result is kept. */
 function tidyCase(reference: ReferenceCase): CaseResult {
   let result: CaseResult | null = null;
   tf.tidy(() => {
     result = runCase(reference);
-    return [result.student, result.teacher, result.terms, result.gradients, result.total, result.rates] as unknown as tf.TensorContainer;
+    return [result.student, result.teacher, result.terms, result.gradients, result.total, result.rates, result.maps] as unknown as tf.TensorContainer;
   });
   return result as unknown as CaseResult;
 }
@@ -37,14 +41,24 @@ function runCase(reference: ReferenceCase): CaseResult {
   const { ids, labels } = batchTensors(Int32Array.from(reference.batch.values), (reference.batch.shape[1] ?? 0) - 1);
   const projections = createProjections({ student: config.hiddenSize, teacher: config.hiddenSize }, 'normalised', createRandom(0));
   const terms = spadTerms({ settings: distillSettingsOfCase(reference), student: config, teacher: teacher.config, projections }, parameters);
+  const targets = liveSource(teacher).targets({ tokens: new Int32Array(), starts: new Int32Array() }, ids);
+  let qkv: tf.Tensor[] = [];
   const inputs = (): LossInputs => {
-    const { observe, rates } = rateCollector();
-    return { student: studentForward({ config, parameters }, ids, observe), teacher: teacherForward(teacher, ids), labels, rates };
+    qkv = [];
+    const { observe, rates } = rateCollector(config.neuron.timeSteps);
+    const aligned = terms.find(({ weight, attention }) => weight > 0 && attention !== undefined)?.attention;
+    const student = studentForward({ config, parameters }, ids, {
+      observe: observeBoth(observe, ({ site, spikes }) => { if (site === 'query') qkv.push(spikes); }),
+      alignTo: aligned === undefined ? null : alignmentTargets(targets.attention, aligned),
+    });
+    return { student, teacher: targets, labels, rates };
   };
   const { grads } = tf.variableGrads(() => totalLoss(terms, inputs()).total, [...parameters.values()]);
   const gradients = Object.fromEntries(Array.from(parameters, ([name, variable]) => [name, grads[variable.name] as tf.Tensor]));
   const found = inputs();
-  return { ...found, ...totalLoss(terms, found), gradients };
+  const maps = qkv.map((spikes, layer) =>
+    spikingAttention(layerAttention(tf.reshape(spikes, [config.neuron.timeSteps, ...ids.shape, 3 * config.hiddenSize]), layer, { config, parameters }), config.neuron).meanMap);
+  return { ...found, ...totalLoss(terms, found), gradients, maps };
 }
 
 for (const preset of ['practical', 'paper'] as const) {
@@ -67,15 +81,19 @@ for (const preset of ['practical', 'paper'] as const) {
         for (const [i, hidden] of [teacher.embedding, ...teacher.hidden].entries()) {
           expectClose(await hidden.data(), reference.teacher.hidden[i] ?? [], logits, `teacher hidden state ${i}`);
         }
-        for (const [i, map] of teacher.attention.entries()) expectClose(await map.data(), reference.teacher.attention[i] ?? [], { absolute: 1e-5 }, `attention of layer ${i}`);
+        for (const [i, attention] of teacher.attention.entries()) {
+          const map = attention.kind === 'maps' ? attention.probabilities : tf.tidy(() => streamProbabilities(attention));
+          expectClose(await map.data(), reference.teacher.attention[i] ?? [], { absolute: 1e-5 }, `attention of layer ${i}`);
+        }
       });
 
       it(`${reference.name}: student logits, streams, attention maps and firing rates`, async () => {
-        const { student, rates } = stepOf(reference);
+        const { student, rates, maps } = stepOf(reference);
         expectClose(await student.logits.data(), reference.student.logits, logits, 'student logits');
         expectClose(await student.embedding.data(), reference.student.embedding, { absolute: 1e-5 }, 'embedding');
         for (const [i, stream] of student.hidden.entries()) expectClose(await stream.data(), reference.student.features[i] ?? [], logits, `stream ${i}`);
-        for (const [i, map] of student.attention.entries()) expectClose(await map.data(), reference.student.attention[i] ?? [], { absolute: 1e-6 }, `map ${i}`);
+        expect(maps).to.have.lengthOf(reference.student.attention.length);
+        for (const [i, map] of maps.entries()) expectClose(await map.data(), reference.student.attention[i] ?? [], { absolute: 1e-6 }, `map ${i}`);
         const expected = new Map(reference.student.rates.map(({ layer, site, rate }) => [`${layer} ${site}`, rate]));
         expect(rates.map(({ layer, site }) => `${layer} ${site}`)).to.have.members([...expected.keys()]);
         for (const { layer, site, rate } of rates) expectClose(await rate.data(), [expected.get(`${layer} ${site}`) ?? NaN], { absolute: 1e-6 }, `rate of ${layer} ${site}`);
@@ -107,7 +125,7 @@ for (const preset of ['practical', 'paper'] as const) {
         tf.tidy(() => {
           const parameters = studentParametersOfCase(reference, parameterShapes(config).keys());
           const { ids } = batchTensors(Int32Array.from(reference.batch.values), (reference.batch.shape[1] ?? 0) - 1);
-          studentForward({ config, parameters }, ids, observeBoth(watch.observe, () => { spikes += 1; }));
+          studentForward({ config, parameters }, ids, { observe: observeBoth(watch.observe, () => { spikes += 1; }), alignTo: null });
           watch.violations.forEach(({ count }) => tf.keep(count));
         });
         await assertBinary(watch.violations);
@@ -129,12 +147,12 @@ describe('the watch for binary matrix inputs', () => {
     expect(error).to.have.property('message').that.includes('layer 3, site hidden: 1 values outside {0,1}');
   });
 
-  it('takes an attention map for what it is: a mean over T binary maps', async () => {
+  it('takes attention counts for what they are: whole numbers up to T for every key that a query sees', async () => {
     const sound = binaryWatch(4);
-    sound.observe({ layer: 0, site: 'attention', spikes: tf.tensor4d([0, 0.25, 0.5, 1], [1, 1, 2, 2]), rates: null });
+    sound.observe({ layer: 0, site: 'attention', spikes: tf.tensor3d([4, 8, 0, 7], [1, 2, 2]), rates: null });
     await assertBinary(sound.violations);
     const broken = binaryWatch(4);
-    broken.observe({ layer: 0, site: 'attention', spikes: tf.tensor4d([0, 0.25, 0.3, 1], [1, 1, 2, 2]), rates: null });
-    expect(await assertBinary(broken.violations).then(() => null, (thrown: Error) => thrown.message)).to.include('site attention: 1 values');
+    broken.observe({ layer: 0, site: 'attention', spikes: tf.tensor3d([5, 8, 1.3, -1], [1, 2, 2]), rates: null });
+    expect(await assertBinary(broken.violations).then(() => null, (thrown: Error) => thrown.message)).to.include('site attention: 3 values');
   });
 });

@@ -11,7 +11,7 @@ export function lossInputs(given: {
   readonly student?: Partial<LossInputs['student']>; readonly teacher?: Partial<LossInputs['teacher']>;
   readonly labels?: readonly number[]; readonly rates?: LossInputs['rates'];
 }): LossInputs {
-  const nothing = { logits: tf.zeros([1, 1, 2]) as tf.Tensor3D, embedding: tf.zeros([1, 1, 2]) as tf.Tensor3D, hidden: [], attention: [] };
+  const nothing = { logits: tf.zeros([1, 1, 2]) as tf.Tensor3D, embedding: tf.zeros([1, 1, 2]) as tf.Tensor3D, hidden: [], attention: [], alignment: [] };
   return {
     student: { ...nothing, ...given.student }, teacher: { ...nothing, ...given.teacher },
     labels: tf.tensor1d([...(given.labels ?? [0])], 'int32'), rates: given.rates ?? [],

@@ -33,7 +33,7 @@ export function spadTerms(context: SpadContext, parameters: ReadonlyMap<string, 
   const headMap = alignmentMap('distill.headMap', settings.headMap, { student: student.heads, teacher: teacher.heads });
   return [
     embeddingLoss(weights.embedding, projections.embedding(parameters)),
-    attentionLoss(weights.attention, { neuron, gamma, form: settings.attentionForm, layerMap, headMap }),
+    attentionLoss(weights.attention, { gamma, form: settings.attentionForm, layerMap, headMap }),
     featureLoss(weights.feature, { neuron, gamma, form: settings.featureForm, layerMap, project: projections.feature(parameters) }),
     softTargetLoss(weights.softTarget, settings.temperature),
     hardTargetLoss(weights.hardTarget),

@@ -1,8 +1,11 @@
 import type * as tf from '@tensorflow/tfjs-core';
 
 import type { TokenBatch } from '../corpus/batches.js';
+import type { TeacherAttention } from '../ops/attention-alignment.js';
+import { hasKernel, output } from '../ops/kernels.js';
 import { unrecorded } from '../ops/unrecorded.js';
-import { teacherForward } from '../teacher/forward.js';
+import type { TeacherTrace } from '../teacher/forward.js';
+import { streamTeacher, teacherForward } from '../teacher/forward.js';
 import type { Teacher } from '../teacher/parameters.js';
 import type { TeacherTargets } from './total-loss.js';
 
@@ -18,13 +21,27 @@ export function liveSource(teacher: Teacher): TeacherSource {
 }
 
 function teacherTrace(teacher: Teacher, ids: tf.Tensor2D): TeacherTargets {
-  const { layers } = teacher.config;
+  if (!hasKernel('BispikAlignedAttention')) {
+    const { parts, ...rest } = constants(() => teacherForward(teacher, ids), (probabilities) => [probabilities]);
+    return { ...rest, attention: parts.map((probabilities) => ({ kind: 'maps', probabilities: probabilities as tf.Tensor4D })) };
+  }
+  const [batch, length] = ids.shape;
+  const { parts, ...rest } = constants(() => streamTeacher(teacher, ids), ({ query, key }) => [query, key]);
+  const attention = rest.hidden.map((_, i): TeacherAttention =>
+    ({ kind: 'stream', query: output(parts, 2 * i), key: output(parts, 2 * i + 1), batch, length, heads: teacher.config.heads }));
+  return { ...rest, attention };
+}
+
+/** A trace without a record of how it was made; the tensors of all layers' attention in one list. */
+function constants<A>(forward: () => TeacherTrace<A>, tensorsOf: (attention: A) => readonly tf.Tensor[]): Omit<TeacherTargets, 'attention'> & { parts: tf.Tensor[] } {
+  let layers = 0;
   const [logits, embedding, ...perLayer] = unrecorded(() => {
-    const trace = teacherForward(teacher, ids);
-    return [trace.logits, trace.embedding, ...trace.hidden, ...trace.attention];
+    const trace = forward();
+    layers = trace.hidden.length;
+    return [trace.logits, trace.embedding, ...trace.hidden, ...trace.attention.flatMap(tensorsOf)];
   });
   return {
     logits: logits as tf.Tensor3D, embedding: embedding as tf.Tensor3D,
-    hidden: perLayer.slice(0, layers) as tf.Tensor3D[], attention: perLayer.slice(layers) as tf.Tensor4D[],
+    hidden: perLayer.slice(0, layers) as tf.Tensor3D[], parts: perLayer.slice(layers),
   };
 }

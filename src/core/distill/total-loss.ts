@@ -1,12 +1,14 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import type { TeacherAttention } from '../ops/attention-alignment.js';
 import { scale } from '../ops/reduce.js';
 import type { StudentTrace } from '../student/forward.js';
 import type { SiteRateTensor } from '../student/observe.js';
 import type { TeacherTrace } from '../teacher/forward.js';
+import type { AttentionAlignment } from './attention-loss.js';
 
 /** What a student is aligned with. */
-export type TeacherTargets = Omit<TeacherTrace, 'layers'>;
+export type TeacherTargets = Omit<TeacherTrace<TeacherAttention>, 'layers'>;
 
 /** What every loss term can see. */
 export interface LossInputs {
@@ -20,6 +22,7 @@ export interface LossInputs {
 export interface LossTerm {
   /** Key in metrics.jsonl. */ readonly name: string;
   readonly weight: number;
+  /** Of the term that compares attention: how. The forward pass computes that loss layer by layer, so that no map outlives its layer. */ readonly attention?: AttentionAlignment;
   readonly compute: (inputs: LossInputs) => tf.Scalar;
 }
 

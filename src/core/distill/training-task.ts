@@ -8,6 +8,7 @@ import { studentForward } from '../student/forward.js';
 import { assertBinary, assertBinarySync, binaryWatch, observeBoth, rateCollector } from '../student/observe.js';
 import { parameterShapes } from '../student/parameters.js';
 import type { LossTerms, TrainingTask } from '../train/task.js';
+import { alignmentTargets } from './attention-loss.js';
 import type { TeacherSource } from './teacher-source.js';
 import type { LossTerm } from './total-loss.js';
 import { totalLoss } from './total-loss.js';
@@ -61,9 +62,14 @@ function distillLosses(batch: TokenBatch, context: TaskContext): LossTerms {
   const { student, options } = context;
   const { ids, labels } = batchTensors(batch.tokens, options.context);
   const teacher = options.source.targets(batch, ids);
-  const { observe, rates } = rateCollector();
-  const watch = binaryWatch(student.config.neuron.timeSteps);
-  const trace = studentForward(student, ids, options.checkBinary ? observeBoth(observe, watch.observe) : observe);
+  const { timeSteps } = student.config.neuron;
+  const { observe, rates } = rateCollector(timeSteps);
+  const watch = binaryWatch(timeSteps);
+  const aligned = context.terms.find(({ weight, attention }) => weight !== 0 && attention !== undefined)?.attention;
+  const trace = studentForward(student, ids, {
+    observe: options.checkBinary ? observeBoth(observe, watch.observe) : observe,
+    alignTo: aligned === undefined ? null : alignmentTargets(teacher.attention, aligned),
+  });
   const { total, terms } = totalLoss(context.terms, { student: trace, teacher, labels, rates });
   if (options.checkBinary && tf.getBackend() !== 'webgpu') assertBinarySync(watch.violations);
   return { total, terms, rates };
@@ -75,7 +81,7 @@ async function validate(windows: readonly Int32Array[], student: TaskContext['st
   const kept: typeof watch.violations = [];
   const nll = await meanNll(windows, ({ ids, labels }) => {
     watch.violations.length = 0;
-    const { logits } = studentForward(student, ids, watch.observe);
+    const { logits } = studentForward(student, ids, { observe: watch.observe, alignTo: null });
     kept.push(...watch.violations.map((violation) => ({ ...violation, count: tf.keep(violation.count) })));
     return crossEntropy(tf.reshape(logits, [labels.size, student.config.vocabSize]), labels);
   });

@@ -4,6 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 export type SpikingKernel =
   | 'BispikSpikeMatMul' | 'BispikSpikeMatMulGradW'
   | 'BispikLayerNorm' | 'BispikLayerNormGrad'
+  | 'BispikTiledAttention' | 'BispikAlignedAttention' | 'BispikStreamedAttention'
   | 'BispikCrossEntropy' | 'BispikSoftTarget';
 
 /** True when the active backend has its own version of a kernel. */

@@ -13,7 +13,7 @@ import { layerName, parameter } from './parameters.js';
 export interface SpikeEvent {
   readonly layer: number;
   readonly site: SpikeSite;
-  /** (T, N, C), with 3D channels for `query`, or for `attention` the map's mean over time (B, H, L, L). */ readonly spikes: tf.Tensor;
+  /** (T, N, C), with 3D channels for `query`, or for `attention` how many keys of each query fired, over all time steps: (B, H, L). */ readonly spikes: tf.Tensor;
   /** Mean firing rate, (1), or (3) for `query`; null for `attention`, where `attentionDensity` computes it. */ readonly rates: tf.Tensor1D | null;
 }
 

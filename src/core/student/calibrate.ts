@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { attentionValues } from '../ops/attention-alignment.js';
 import { indicator } from '../ops/indicator.js';
 import { meanOfAll, meanOver, stdOver } from '../ops/reduce.js';
 import type { LifNeuron, SpikeTensor } from '../ops/lif.js';
 import { lif } from '../ops/lif.js';
-import { spikingAttention } from '../ops/spiking-attention.js';
 
 /** Bisection steps: the bias is found to its range / 2²⁴. */
 const STEPS = 24;
@@ -103,8 +103,8 @@ export async function attentionForDensity(site: AttentionSite, density: number, 
     const densities = tf.tidy(() => {
       const gain = tf.tensor1d(what.find === 'bias' ? what.gain : middle.map(Math.exp));
       const bias = what.find === 'bias' ? tf.tensor2d(middle, [heads, 1]) : tf.zeros([heads, 1]);
-      const { meanMap } = spikingAttention({ qkv, gain, distanceBias: tf.tile(bias, [1, length]) as tf.Tensor2D, heads }, neuron);
-      return tf.div(tf.sum(meanMap, [0, 2, 3]), pairs);
+      const { counts } = attentionValues({ qkv, gain, distanceBias: tf.tile(bias, [1, length]) as tf.Tensor2D, heads }, neuron);
+      return tf.div(tf.sum(counts, [0, 2]), pairs * neuron.timeSteps);
     });
     const values = await densities.data();
     densities.dispose();

@@ -1,5 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import type { AlignmentTarget } from '../ops/attention-alignment.js';
+import { alignedAttention, attentionValues } from '../ops/attention-alignment.js';
 import { meanOver, scale } from '../ops/reduce.js';
 import { layerNorm } from '../ops/layer-norm.js';
 import type { SpikeTensor } from '../ops/lif.js';
@@ -15,7 +17,7 @@ export interface StudentTrace {
   /** (B, L, V) */ readonly logits: tf.Tensor3D;
   /** (B, L, D): token + position embedding, before any gain. */ readonly embedding: tf.Tensor3D;
   /** Per block (B, L, D): the residual stream after it, mean over time. */ readonly hidden: readonly tf.Tensor3D[];
-  /** Per block (B, H, L, L): attention spikes, mean over time. */ readonly attention: readonly tf.Tensor4D[];
+  /** Per block: the loss of its attention spikes against the target asked for; empty when none was. */ readonly alignment: readonly tf.Scalar[];
 }
 
 /** A student ready to run: its configuration and its parameters on the active backend. */
@@ -24,22 +26,29 @@ export interface Student {
   readonly parameters: StudentParameters;
 }
 
+/** What a forward pass does beside the logits. */
+export interface ForwardOptions {
+  readonly observe: SpikeObserver;
+  /** What a layer's attention is aligned with; null for no loss. */ readonly alignTo: ((layer: number) => AlignmentTarget) | null;
+}
+
 /**
  * Full forward pass. The residual stream is (T, B·L, D); it starts as the same embedding current at every time step (A.2), each
  * block adds to it, and the readout is head(LN(mean over T)) with the head tied to the token embedding (A.6).
  * @param ids (B, L) int32, L ≤ contextLength. @returns tensors owned by the caller's tidy.
  */
-export function studentForward(student: Student, ids: tf.Tensor2D, observe: SpikeObserver): StudentTrace {
+export function studentForward(student: Student, ids: tf.Tensor2D, { observe, alignTo }: ForwardOptions): StudentTrace {
   const { config, parameters } = student;
   const [batch, length] = ids.shape;
   const rows = batch * length;
-  const attention: tf.Tensor4D[] = [];
+  const alignment: tf.Scalar[] = [];
   const attend = (layer: number, qkv: SpikeTensor<tf.Rank.R3>): tf.Tensor3D => {
     const [timeSteps, , width] = qkv.shape;
-    const result = layerAttention(tf.reshape(qkv, [timeSteps, batch, length, width]), layer, student);
-    attention.push(result.meanMap);
-    observe({ layer, site: 'attention', spikes: result.meanMap, rates: null });
-    return tf.reshape(result.values, [timeSteps, rows, width / 3]);
+    const input = layerAttention(tf.reshape(qkv, [timeSteps, batch, length, width]), layer, student);
+    const { values, counts, loss } = alignTo === null ? { ...attentionValues(input, config.neuron), loss: null } : alignedAttention(input, config.neuron, alignTo(layer));
+    if (loss !== null) alignment.push(loss);
+    observe({ layer, site: 'attention', spikes: counts, rates: null });
+    return tf.reshape(values, [timeSteps, rows, width / 3]);
   };
   const embedding = embed(student, ids, 0);
   let stream = tf.reshape<tf.Rank.R3>(config.embeddingGain === 1 ? embedding : scale(embedding, config.embeddingGain), [1, rows, config.hiddenSize]);
@@ -48,7 +57,7 @@ export function studentForward(student: Student, ids: tf.Tensor2D, observe: Spik
     stream = block(stream, { parameters, config, layer, attend, observe });
     hidden.push(tf.reshape(meanOver(stream, [0]), [batch, length, config.hiddenSize]));
   }
-  return { logits: tf.reshape(readout(student, stream), [batch, length, config.vocabSize]), embedding, hidden, attention };
+  return { logits: tf.reshape(readout(student, stream), [batch, length, config.vocabSize]), embedding, hidden, alignment };
 }
 
 /** Token + position embedding of ids (B, L) whose first token stands at `offset`: (B, L, D). */

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { attentionValues } from '../ops/attention-alignment.js';
 import type { SpikeTensor } from '../ops/lif.js';
 import { logitRows, tokenTensor } from '../ops/token-tensors.js';
 import type { DecodingSession, LanguageModel, OpCounts, SequenceLogits, StepLogits, TokenIds } from '../types.js';
@@ -27,7 +28,7 @@ export function studentLanguageModel(student: Student): LanguageModel {
 
 async function forward(student: Student, sequences: readonly TokenIds[]): Promise<SequenceLogits[]> {
   const counter = spikeCounter(student.config);
-  const logits = tf.tidy(() => studentForward(student, tokenTensor(sequences, student.config, 0), counter.observe).logits);
+  const logits = tf.tidy(() => studentForward(student, tokenTensor(sequences, student.config, 0), { observe: counter.observe, alignTo: null }).logits);
   const counts = await counter.read({ batch: sequences.length, length: sequences[0]?.length ?? 0, offset: 0 });
   const rows = await logitRows(logits);
   logits.dispose();
@@ -78,8 +79,8 @@ function advance(student: Student, { cache, ids, observe }: Advance): { logits: 
     const all = past === undefined ? tf.clone(qkv) : tf.concat([past, qkv], 1);
     kept.push(tf.keep(all));
     const [timeSteps, length, width] = all.shape;
-    const { values, meanMap } = layerAttention(tf.reshape(all, [timeSteps, 1, length, width]), layer, student);
-    observe({ layer, site: 'attention', spikes: tf.slice(meanMap, [0, 0, cache.length, 0], [-1, -1, -1, -1]), rates: null });
+    const { values, counts } = attentionValues(layerAttention(tf.reshape(all, [timeSteps, 1, length, width]), layer, student), config.neuron);
+    observe({ layer, site: 'attention', spikes: tf.slice(counts, [0, 0, cache.length], [-1, -1, -1]), rates: null });
     return tf.slice(tf.reshape<tf.Rank.R3>(values, [timeSteps, length, width / 3]), [0, cache.length, 0], [-1, -1, -1]);
   };
   const logits = tf.tidy(() => {

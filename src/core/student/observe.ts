@@ -13,12 +13,12 @@ export interface SiteRateTensor {
   readonly rate: tf.Scalar;
 }
 
-/** Collects the mean firing rate of every site of a forward pass. */
-export function rateCollector(): { observe: SpikeObserver; rates: SiteRateTensor[] } {
+/** Collects the mean firing rate of every site of a forward pass of T time steps. */
+export function rateCollector(timeSteps: number): { observe: SpikeObserver; rates: SiteRateTensor[] } {
   const rates: SiteRateTensor[] = [];
   const observe: SpikeObserver = ({ layer, site, spikes, rates: perSite }) => {
     if (perSite === null) {
-      rates.push({ layer, site, rate: attentionDensity(spikes as tf.Tensor4D) });
+      rates.push({ layer, site, rate: attentionDensity(spikes as tf.Tensor3D, timeSteps) });
       return;
     }
     const sites: SpikeSite[] = site === 'query' ? ['query', 'key', 'value'] : [site];
@@ -47,10 +47,12 @@ export const ignoreSpikes: SpikeObserver = () => undefined;
 export function binaryWatch(timeSteps: number): { observe: SpikeObserver; violations: BinaryViolation[] } {
   const violations: BinaryViolation[] = [];
   const observe: SpikeObserver = ({ layer, site, spikes }) => {
-    // The attention map is a mean over T binary maps, so T·map must be an integer from 0 to T.
-    const levels = site === 'attention' ? timeSteps : 1;
-    const scaled = tf.mul(spikes, levels);
-    const isLevel = tf.logicalAnd(tf.lessEqual(tf.abs(tf.sub(scaled, tf.round(scaled))), 1e-5), tf.logicalAnd(tf.greaterEqual(scaled, 0), tf.lessEqual(scaled, levels)));
+    // Attention spikes come as counts: query i has i + 1 keys and T time steps, so its count is an integer from 0 to T·(i + 1).
+    const most = site === 'attention' ? tf.mul(tf.range(1, (spikes.shape[2] ?? 0) + 1), timeSteps) : tf.scalar(1);
+    const rounded = tf.round(spikes);
+    // Where counts are sums of a mean over time, 1/T is rounded in each of them.
+    const isWhole = tf.lessEqual(tf.abs(tf.sub(spikes, rounded)), tf.mul(tf.maximum(rounded, 1), 1e-5));
+    const isLevel = tf.logicalAnd(isWhole, tf.logicalAnd(tf.greaterEqual(rounded, 0), tf.lessEqual(rounded, most)));
     violations.push({ layer, site, count: tf.sum(indicator(tf.logicalNot(isLevel))) as tf.Scalar });
   };
   return { observe, violations };

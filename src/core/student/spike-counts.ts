@@ -33,8 +33,8 @@ export function spikeCounter(config: StudentConfig): { observe: SpikeObserver; r
   };
   const observe: SpikeObserver = ({ layer, site, spikes }) => tf.tidy(() => {
     if (site === 'attention') {
-      // The mean over time of 0/1 maps times T is a whole number; rounding removes the division's rounding error.
-      tallies.push({ layer, site, perToken: tf.keep(tf.reshape(tf.sum(tf.round(tf.mul(spikes, T)), [1, 3]), [-1])), slots: null });
+      // Whole numbers; where they were made from a mean over time, rounding removes the division's error.
+      tallies.push({ layer, site, perToken: tf.keep(tf.reshape(tf.sum(tf.round(spikes), 1), [-1])), slots: null });
     } else if (site === 'query') {
       tf.split(spikes as tf.Tensor3D, 3, 2).forEach((part, i) => add(layer, (['query', 'key', 'value'] as const)[i] as SpikeSite, part));
     } else {

@@ -1,9 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { attentionValues } from '../ops/attention-alignment.js';
 import { meanOver, stdOver } from '../ops/reduce.js';
 import type { Random } from '../corpus/random.js';
 import type { SpikeTensor } from '../ops/lif.js';
-import { teacherForward } from '../teacher/forward.js';
+import { streamTeacher } from '../teacher/forward.js';
 import type { TeacherLayerTrace } from '../teacher/forward.js';
 import type { Teacher } from '../teacher/parameters.js';
 import { layerAttention } from './attention.js';
@@ -56,7 +57,7 @@ export async function startStudent(options: StartOptions, onLayer: (done: number
   const parameters = new Map<string, tf.Tensor>();
   fillEmbeddings(parameters, options);
   if (config.learnedNeurons) {
-    const layers = tf.tidy(() => teacherForward(options.teacher, options.ids).layers.map((trace) => ({ ...trace })));
+    const layers = tf.tidy(() => streamTeacher(options.teacher, options.ids).layers.map((trace) => ({ ...trace })));
     let stream = tf.tidy(() => tf.reshape<tf.Rank.R3>(
       tf.mul(embed({ config, parameters }, options.ids, 0), config.embeddingGain), [1, options.ids.size, config.hiddenSize]));
     for (let layer = 0; layer < config.layers; layer++) {
@@ -145,7 +146,7 @@ async function startAttention(spikes: SpikeTensor<tf.Rank.R3>, start: BlockStart
     const gain = await attentionForDensity(site, calibration.attentionDensity, { find: 'gain' });
     set(start, 'attention.gain', { values: gain, shape: [config.heads] });
   }
-  const values = tf.tidy(() => tf.reshape<tf.Rank.R3>(layerAttention(qkv, start.layer, start).values, [timeSteps, rows, width / 3]));
+  const values = tf.tidy(() => tf.reshape<tf.Rank.R3>(attentionValues(layerAttention(qkv, start.layer, start), start.config.neuron).values, [timeSteps, rows, width / 3]));
   qkv.dispose();
   return values;
 }

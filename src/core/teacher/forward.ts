@@ -1,16 +1,18 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import { layerNorm } from '../ops/layer-norm.js';
+import type { AttentionShape, AttentionStream, SoftmaxInput } from '../ops/softmax-attention.js';
+import { futureScores, softmaxAttention, streamedAttention } from '../ops/softmax-attention.js';
 import { OPT_POSITION_OFFSET } from './config.js';
 import type { Teacher } from './parameters.js';
 import { teacherParameter } from './parameters.js';
 
-/** What a teacher computed; field names are those of the student's trace. */
-export interface TeacherTrace {
+/** What a teacher computed; field names are those of the student's trace. `A`: in which form it hands out attention. */
+export interface TeacherTrace<A = tf.Tensor4D> {
   /** (B, L, V) */ readonly logits: tf.Tensor3D;
   /** (B, L, D): input of the first block. */ readonly embedding: tf.Tensor3D;
   /** Per block (B, L, D): its output, never normalised by the decoder's final norm. */ readonly hidden: readonly tf.Tensor3D[];
-  /** Per block (B, H, L, L): softmax probabilities, 0 for future keys. */ readonly attention: readonly tf.Tensor4D[];
+  /** Per block: softmax probabilities (B, H, L, L), 0 for future keys, or what they can be computed from. */ readonly attention: readonly A[];
   /** Per block: what a student's layers are fitted to at the start. */ readonly layers: readonly TeacherLayerTrace[];
 }
 
@@ -24,14 +26,8 @@ export interface TeacherLayerTrace {
   /** Residual stream after the block. */ readonly output: tf.Tensor2D;
 }
 
-interface Sequence {
-  readonly batch: number;
-  readonly length: number;
-  /** (L, L): what future keys are set back by. */ readonly future: tf.Tensor2D;
-}
-
-/** Added to the score of a key that the query must not see. */
-const FUTURE_SCORE = -1e9;
+/** The attention of one block: its context (B·L, D), and what is handed out of it. */
+type Attend<A> = (qkv: SoftmaxInput, shape: AttentionShape) => { readonly context: tf.Tensor2D; readonly attention: A };
 
 /**
  * Forward pass of an OPT decoder (Zhang et al., 2022): pre-norm (125M, 1.3B and up) or post-norm with projected embeddings
@@ -39,28 +35,33 @@ const FUTURE_SCORE = -1e9;
  * @param ids (B, L) int32. @returns tensors owned by the caller's tidy; differentiable in the parameters.
  */
 export function teacherForward(teacher: Teacher, ids: tf.Tensor2D): TeacherTrace {
+  const future = futureScores(ids.shape[1]);
+  return decode(teacher, ids, (qkv, shape) => {
+    const { context, probabilities } = softmaxAttention(qkv, shape, future);
+    return { context, attention: probabilities };
+  });
+}
+
+/** As `teacherForward`, but no (B, H, L, L) tensor is made where the backend has kernels for that; not differentiable. */
+export function streamTeacher(teacher: Teacher, ids: tf.Tensor2D): TeacherTrace<AttentionStream> {
+  return decode(teacher, ids, (qkv, shape) => ({ context: streamedAttention(qkv, shape), attention: { query: qkv.query, key: qkv.key, ...shape } }));
+}
+
+function decode<A>(teacher: Teacher, ids: tf.Tensor2D, attend: Attend<A>): TeacherTrace<A> {
   const { config } = teacher;
   const [batch, length] = ids.shape;
-  const sequence = { batch, length, future: futureScores(length) };
   const embedding = embed(teacher, ids);
   let stream = tf.reshape<tf.Rank.R2>(embedding, [batch * length, config.hiddenSize]);
-  const attention: tf.Tensor4D[] = [];
+  const attention: A[] = [];
   const layers: TeacherLayerTrace[] = [];
   for (let layer = 0; layer < config.layers; layer++) {
-    const result = decoderLayer(teacher, stream, { ...sequence, layer });
+    const result = decoderLayer(teacher, stream, { layer, attend: (qkv) => attend(qkv, { batch, length, heads: config.heads }) });
     stream = result.trace.output;
-    attention.push(result.probabilities);
+    attention.push(result.attention);
     layers.push(result.trace);
   }
   const hidden = layers.map((trace) => tf.reshape<tf.Rank.R3>(trace.output, [batch, length, config.hiddenSize]));
   return { logits: tf.reshape(head(teacher, stream), [batch, length, config.vocabSize]), embedding, hidden, attention, layers };
-}
-
-/** (L, L): 0 up to the query's own position, then FUTURE_SCORE; made once per forward pass. */
-function futureScores(length: number): tf.Tensor2D {
-  const scores = new Float32Array(length * length);
-  for (let query = 0; query < length; query++) scores.fill(FUTURE_SCORE, query * length + query + 1, (query + 1) * length);
-  return tf.tensor2d(scores, [length, length]);
 }
 
 function embed(teacher: Teacher, ids: tf.Tensor2D): tf.Tensor3D {
@@ -105,9 +106,9 @@ function activate(x: tf.Tensor2D, activation: Teacher['config']['activation']): 
   }
 }
 
-function decoderLayer(
-  teacher: Teacher, stream: tf.Tensor2D, at: Sequence & { layer: number },
-): { trace: TeacherLayerTrace; probabilities: tf.Tensor4D } {
+function decoderLayer<A>(
+  teacher: Teacher, stream: tf.Tensor2D, at: { readonly layer: number; readonly attend: (qkv: SoftmaxInput) => ReturnType<Attend<A>> },
+): { trace: TeacherLayerTrace; attention: A } {
   const name = (part: string): string => `layers.${at.layer}.${part}`;
   const isPre = teacher.config.normPlacement === 'pre';
   const maybe = (x: tf.Tensor2D, part: string, wanted: boolean): tf.Tensor2D => (wanted ? norm(teacher, x, name(part)) : x);
@@ -115,24 +116,11 @@ function decoderLayer(
   const input = maybe(stream, 'self_attn_layer_norm', isPre);
   const [query, key, value] = ['q_proj', 'k_proj', 'v_proj'].map((p) => linear(teacher, input, name(`self_attn.${p}`))) as
     [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D];
-  const { context, probabilities } = attend({ query, key, value }, at, teacher.config.heads);
+  const { context, attention } = at.attend({ query, key, value });
   const attended = maybe(tf.add<tf.Tensor2D>(stream, linear(teacher, context, name('self_attn.out_proj'))), 'self_attn_layer_norm', !isPre);
 
   const hidden = linear(teacher, maybe(attended, 'final_layer_norm', isPre), name('fc1'));
   const fed = linear(teacher, activate(hidden, teacher.config.activation), name('fc2'));
   const output = maybe(tf.add<tf.Tensor2D>(attended, fed), 'final_layer_norm', !isPre);
-  return { trace: { query, key, value, attended, hidden, output }, probabilities };
-}
-
-function attend(
-  qkv: { query: tf.Tensor2D; key: tf.Tensor2D; value: tf.Tensor2D }, at: Sequence, heads: number,
-): { context: tf.Tensor2D; probabilities: tf.Tensor4D } {
-  const { batch, length } = at;
-  const width = qkv.query.shape[1];
-  const split = (x: tf.Tensor2D): tf.Tensor4D => tf.transpose(tf.reshape(x, [batch, length, heads, width / heads]), [0, 2, 1, 3]);
-  const [q, k, v] = [split(qkv.query), split(qkv.key), split(qkv.value)];
-  const scores = tf.mul(tf.matMul(q, k, false, true), 1 / Math.sqrt(width / heads));
-  const probabilities = tf.softmax(tf.add(scores, at.future)) as tf.Tensor4D;
-  const context = tf.transpose(tf.matMul(probabilities, v), [0, 2, 1, 3]);
-  return { context: tf.reshape(context, [batch * length, width]), probabilities };
+  return { trace: { query, key, value, attended, hidden, output }, attention };
 }

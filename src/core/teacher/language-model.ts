@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import { logitRows, tokenTensor } from '../ops/token-tensors.js';
 import type { DecodingSession, LanguageModel, SequenceLogits, TokenIds } from '../types.js';
-import { teacherForward } from './forward.js';
+import { streamTeacher } from './forward.js';
 import type { Teacher } from './parameters.js';
 
 /** A dense teacher behind the interface of `eval` and `generate`; `dispose` frees its parameters. */
@@ -22,7 +22,7 @@ export function teacherLanguageModel(teacher: Teacher): LanguageModel {
 }
 
 async function forward(teacher: Teacher, sequences: readonly TokenIds[]): Promise<SequenceLogits[]> {
-  const logits = tf.tidy(() => teacherForward(teacher, tokenTensor(sequences, teacher.config, 0)).logits);
+  const logits = tf.tidy(() => streamTeacher(teacher, tokenTensor(sequences, teacher.config, 0)).logits);
   const rows = await logitRows(logits);
   logits.dispose();
   return rows.map((row) => ({ logits: row, counts: null }));

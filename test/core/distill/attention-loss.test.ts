@@ -1,52 +1,29 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { expect } from 'chai';
 
-import type { AttentionAlignment } from '../../../src/core/distill/attention-loss.js';
-import { attentionLoss } from '../../../src/core/distill/attention-loss.js';
+import { alignmentTargets, attentionLoss } from '../../../src/core/distill/attention-loss.js';
+import { alignedAttention } from '../../../src/core/ops/attention-alignment.js';
 import { describeOnBackends, expectClose } from '../../support/backends.js';
 import { HALF_LEAK, lossInputs, maps } from '../../support/loss-inputs.js';
 
-const how: AttentionAlignment = { neuron: HALF_LEAK, gamma: 0.25, form: 'raw', layerMap: [0], headMap: [0] };
-const SPIKES = [[0.5, 0], [0.5, 1]];
 const PROBABILITIES = [[1, 0], [0.25, 0.75]];
 const DECOY = [[1, 0], [1, 0]];
+const HOW = { gamma: 0.25, form: 'raw', layerMap: [1, 1], headMap: [1] } as const;
 
-/** Value and gradient with respect to the student's map. */
-function evaluate(map: tf.Tensor4D, alignment: AttentionAlignment): { value: tf.Scalar; gradient: tf.Tensor4D } {
-  const term = attentionLoss(1, alignment);
-  const teacher = { attention: [maps(PROBABILITIES)] };
-  const [value, gradient] = tf.tidy(() => {
-    const { value: loss, grad } = tf.valueAndGrad((x) => term.compute(lossInputs({ student: { attention: [x as tf.Tensor4D] }, teacher })))(map);
-    return [loss, grad];
-  }) as [tf.Scalar, tf.Tensor4D];
-  return { value, gradient };
-}
-
-describeOnBackends('attention loss on a 2 x 2 map', () => {
-  it('raw, by hand: the probabilities fire at [[.5, 0], [0, .5]]; (.25·.5 + .75·.375) / 3 causal entries', async () => {
-    const { value, gradient } = evaluate(maps(SPIKES), how);
-    expectClose(await value.data(), [0.40625 / 3], { absolute: 1e-6 });
-    // 2/3·(.25·(map − rate) + .75·(map − probability)): 2/3·(0 − .375), 2/3·(.125 + .1875) twice
-    expectClose(await gradient.data(), [-0.25, 0, 0.625 / 3, 0.625 / 3], { absolute: 1e-6 });
+describeOnBackends('attention loss', () => {
+  it('is the mean over the student’s layers of the losses its forward pass computed', async () => {
+    const value = tf.tidy(() => attentionLoss(1, HOW).compute(lossInputs({ student: { alignment: [tf.scalar(3), tf.scalar(1), tf.scalar(0.5)] } })));
+    expectClose(await value.data(), [1.5], { absolute: 1e-6 });
   });
 
-  it('row-normalised, by hand: rows [1, 0] and [1/3, 2/3] against rates [1, 0], [0, 1] and the probabilities', async () => {
-    const { value } = evaluate(maps(SPIKES), { ...how, form: 'row-normalised' });
-    expectClose(await value.data(), [(0.25 * (2 / 9) + 0.75 * (1 / 72)) / 2], { absolute: 1e-6 });
-  });
-
-  it('row-normalised: a silent row is a row of zeros, and its gradient is no larger than that of one spike', async () => {
-    const { value, gradient } = evaluate(maps([[0, 0], [0, 0]]), { ...how, form: 'row-normalised' });
-    // Rate: 1 + 1, direct: 1 + (1/16 + 9/16), over 2 rows. A row is divided by at least one spike, 1/T = 1/2.
-    expectClose(await value.data(), [(0.25 * 2 + 0.75 * 1.625) / 2], { absolute: 1e-6 });
-    expectClose(await gradient.data(), [-2, 0, -0.75 * 0.25 * 2, -(0.25 + 0.75 * 0.75) * 2], { absolute: 1e-5 });
-  });
-
-  it('follows the layer and the head map, and averages over the student’s layers', async () => {
-    const term = attentionLoss(1, { ...how, layerMap: [1, 1], headMap: [1] });
-    const teacher = { attention: [maps(DECOY, DECOY), maps(DECOY, PROBABILITIES)] };
-    const silent = (0.25 * 0.5 + 0.75 * 1.625) / 3; // rates .5 and .5; probabilities 1, 1/4, 3/4
-    const student = { attention: [maps(SPIKES), maps([[0, 0], [0, 0]])] };
-    const value = tf.tidy(() => term.compute(lossInputs({ student, teacher })));
-    expectClose(await value.data(), [(0.40625 / 3 + silent) / 2], { absolute: 1e-6 });
+  it('follows the layer and the head map', async () => {
+    const attention = [maps(DECOY, DECOY), maps(DECOY, PROBABILITIES)].map((probabilities) => ({ kind: 'maps', probabilities }) as const);
+    const targets = alignmentTargets(attention, HOW);
+    const { loss, counts } = alignedAttention(
+      { qkv: tf.zeros([2, 1, 2, 3]), gain: tf.ones([1]), distanceBias: tf.zeros([1, 2]), heads: 1 }, HALF_LEAK, targets(0));
+    // No attention spike. Rates of the probabilities .5 and .5, probabilities 1, 1/4, 3/4; three causal entries.
+    expectClose(await loss.data(), [(0.25 * 0.5 + 0.75 * 1.625) / 3], { absolute: 1e-6 });
+    expectClose(await counts.data(), [0, 0], { absolute: 0 });
+    expect(() => alignmentTargets(attention, { ...HOW, layerMap: [2] })(0)).to.throw('index 2 is outside a list of 2');
   });
 });

@@ -29,7 +29,7 @@ async function distanceToTeacher(parameters: Parameters, config = TINY_STUDENT):
   const ids = tinyIds(16, 12, 9);
   const flat = (logits: tf.Tensor): tf.Tensor2D => tf.reshape(logits, [ids.size, config.vocabSize]);
   const mean = tf.tidy(() => tf.mean(softTargetDivergence(
-    flat(studentForward({ config, parameters }, ids, ignoreSpikes).logits), flat(teacherForward(tinyTeacher(), ids).logits), 1)));
+    flat(studentForward({ config, parameters }, ids, { observe: ignoreSpikes, alignTo: null }).logits), flat(teacherForward(tinyTeacher(), ids).logits), 1)));
   return (await mean.data())[0] as number;
 }
 
@@ -52,9 +52,9 @@ describe('start of a student', () => {
 
   it('fires at the target rates on the calibration tokens, every matrix input binary', async () => {
     const parameters = await startWith();
-    const { observe, rates } = rateCollector();
+    const { observe, rates } = rateCollector(TINY_STUDENT.neuron.timeSteps);
     const watch = binaryWatch(TINY_STUDENT.neuron.timeSteps);
-    studentForward({ config: TINY_STUDENT, parameters }, tinyIds(16, 12), observeBoth(observe, watch.observe));
+    studentForward({ config: TINY_STUDENT, parameters }, tinyIds(16, 12), { observe: observeBoth(observe, watch.observe), alignTo: null });
     await assertBinary(watch.violations);
     expect(rates).to.have.lengthOf(16);
     const goals = { attention_entry: 0.12, feed_forward_entry: 0.12, query: 0.15, key: 0.15, value: 0.15, hidden: 0.15 };

@@ -1,0 +1,86 @@
+import * as tf from '@tensorflow/tfjs-core';
+
+import type { LifNeuron } from './lif.js';
+import { encodeRate } from './lif.js';
+import { scaledSum, squaredError } from './reduce.js';
+import type { AttentionStream } from './softmax-attention.js';
+import { streamProbabilities } from './softmax-attention.js';
+import type { AttentionInput } from './spiking-attention.js';
+import { spikingAttention } from './spiking-attention.js';
+
+/** A teacher layer's attention: its probabilities (B, H, L, L), or what they can be computed from, a tile at a time. */
+export type TeacherAttention =
+  | { readonly kind: 'maps'; readonly probabilities: tf.Tensor4D }
+  | ({ readonly kind: 'stream' } & AttentionStream);
+
+/** `raw`: the paper's; `row-normalised`: both maps made distributions over keys first. */
+export type AlignmentForm = 'raw' | 'row-normalised';
+
+/** What a layer's attention spikes are compared with, and how. */
+export interface AlignmentTarget {
+  readonly teacher: TeacherAttention;
+  /** Teacher head of each student head. */ readonly headMap: readonly number[];
+  /** Share of the rate term. */ readonly gamma: number;
+  readonly form: AlignmentForm;
+}
+
+/** Spiking attention whose map nobody asks for. */
+export interface AttentionValues {
+  /** (T, B, L, D): how many of the keys attended to carry a spike in this channel; integers 0…L. */ readonly values: tf.Tensor4D;
+  /** (B, H, L): attention spikes of each query, over all keys and time steps; integers 0…T·(i + 1). */ readonly counts: tf.Tensor3D;
+}
+
+/** Values and counts of `spikingAttention`, without its map. Differentiable in qkv, gain and distanceBias. */
+export function attentionValues(input: AttentionInput, neuron: LifNeuron): AttentionValues {
+  const { values, meanMap } = spikingAttention(input, neuron);
+  return { values, counts: countsOf(meanMap, neuron) };
+}
+
+/**
+ * Spiking attention and the loss that aligns its spikes with the teacher's attention (SAA, see `mapLoss`). No gradient reaches the teacher.
+ * @returns as `attentionValues`, and the loss of this layer.
+ */
+export function alignedAttention(input: AttentionInput, neuron: LifNeuron, target: AlignmentTarget): AttentionValues & { readonly loss: tf.Scalar } {
+  const { values, meanMap } = spikingAttention(input, neuron);
+  const probabilities = target.teacher.kind === 'maps' ? target.teacher.probabilities : streamProbabilities(target.teacher);
+  return { values, counts: countsOf(meanMap, neuron), loss: mapLoss(meanMap, selectHeads(probabilities, target.headMap), { ...target, neuron }) };
+}
+
+function countsOf(meanMap: tf.Tensor4D, { timeSteps }: LifNeuron): tf.Tensor3D {
+  return scaledSum<tf.Rank.R3>(meanMap, [3], timeSteps);
+}
+
+/**
+ * γ·RateMSE + (1 − γ)·MSE between attention spikes (mean over time) and probabilities, both (B, H, L, L). RateMSE compares with the rate of
+ * the same neuron fed the probabilities as a constant current. `raw` averages over causal entries; `row-normalised` sums squared
+ * differences over keys and averages over rows. Differentiable in the map.
+ */
+export function mapLoss(map: tf.Tensor4D, target: tf.Tensor4D, how: { readonly neuron: LifNeuron; readonly gamma: number; readonly form: AlignmentForm }): tf.Scalar {
+  return how.form === 'raw' ? rawLoss(map, target, how) : rowNormalisedLoss(map, target, how);
+}
+
+type Comparison = Parameters<typeof mapLoss>[2];
+
+function rawLoss(map: tf.Tensor4D, target: tf.Tensor4D, how: Comparison): tf.Scalar {
+  const [batch, heads, length] = map.shape;
+  const entries = (batch * heads * length * (length + 1)) / 2;
+  // Future entries are 0 in the map, in the probabilities and (threshold > 0) in their rate, so summing everything is exact.
+  const rate = squaredError(map, encodeRate(target, how.neuron), how.gamma / entries);
+  return tf.add(rate, squaredError(map, target, (1 - how.gamma) / entries));
+}
+
+function rowNormalisedLoss(map: tf.Tensor4D, target: tf.Tensor4D, how: Comparison): tf.Scalar {
+  const [batch, heads, length] = map.shape;
+  // One spike in T steps is the smallest sum of a row that is not silent; a smaller floor would blow up the gradient of silent ones.
+  const distribution = (x: tf.Tensor): tf.Tensor => tf.div(x, tf.maximum(tf.sum(x, 3, true), 1 / how.neuron.timeSteps));
+  const rates = encodeRate(tf.div(target, tf.max(target, 3, true)), how.neuron);
+  const student = distribution(map);
+  const rate = tf.sum(tf.squaredDifference(student, distribution(rates)));
+  const direct = tf.sum(tf.squaredDifference(student, target));
+  return tf.div(tf.add(tf.mul(rate, how.gamma), tf.mul(direct, 1 - how.gamma)), batch * heads * length);
+}
+
+function selectHeads(probabilities: tf.Tensor4D, headMap: readonly number[]): tf.Tensor4D {
+  const isIdentity = headMap.length === probabilities.shape[1] && headMap.every((head, i) => head === i);
+  return isIdentity ? probabilities : tf.gather(probabilities, tf.tensor1d([...headMap], 'int32'), 1);
+}
