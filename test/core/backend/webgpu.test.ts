@@ -46,6 +46,57 @@ describe('WebGPU backend', function () {
     if (capabilities.software) expect(device).to.contain('(software adapter)');
   });
 
+  // In processes of their own: after the first error nothing more can be read from a device.
+  const READ = `
+    const read = async (tensor) => tensor.data().then((values) => Array.from(values), (e) => ({ name: e.name, exitCode: e.exitCode, message: e.message, suggestions: e.suggestions }));
+    await startWebGpu({ allowSoftware: true });
+  `;
+
+  it('a kernel that does not compile fails the next read and every later one, by name and with the message of the compiler', async () => {
+    const { stdout, stderr } = await runModule(`${START}
+      import { createDispatcher } from '#src/core/backend/webgpu-kernels/dispatch.ts';
+      ${READ}
+      const { run, makeOutput } = createDispatcher(tf.backend());
+      const before = await read(tf.add(tf.tensor1d([1, 2]), 1));
+      const y = makeOutput([1]);
+      const code = '@compute @workgroup_size(1) fn main() { y[0] = missing; }';
+      run({ name: 'Unfinished', tensors: [['y', 'read_write', 'f32']], uniforms: [], code }, { tensors: [y], uniforms: [], workgroups: [1, 1, 1] });
+      const failed = await read(tf.engine().makeTensorFromTensorInfo(y));
+      const later = await read(tf.add(tf.tensor1d([1, 2]), 1));
+      console.log(JSON.stringify({ before, failed, later }));
+    `);
+    const { before, failed, later } = JSON.parse(stdout) as Record<'failed' | 'later', { name: string; exitCode: number; message: string }> & { before: number[] };
+    expect(before).to.deep.equal([2, 3]);
+    expect(failed).to.include({ name: 'BackendError', exitCode: 6 });
+    expect(failed.message).to.match(/^the WebGPU kernel Unfinished does not compile on this device: .*unresolved value 'missing'/s);
+    expect(later).to.deep.equal(failed);
+    expect(stderr).to.equal('');
+  });
+
+  it('an error of a kernel of TensorFlow.js fails the next read, too', async () => {
+    const { stdout } = await runModule(`${START}${READ}
+      const { device } = tf.backend();
+      device.createShaderModule({ label: 'TheirProgram', code: 'fn main( {' });
+      console.log(JSON.stringify(await read(tf.add(tf.tensor1d([1, 2]), 1))));
+    `);
+    const failed = JSON.parse(stdout) as { name: string; message: string };
+    expect(failed.name).to.equal('BackendError');
+    expect(failed.message).to.match(/^the WebGPU kernel TheirProgram failed: .*WGSL/s);
+  });
+
+  it('a tensor larger than the device allows is refused with its size and what to reduce; smaller ones still work', async () => {
+    const { stdout } = await runModule(`${START}${READ}
+      const most = tf.backend().device.limits.maxStorageBufferBindingSize;
+      let refused = null;
+      try { tf.tidy(() => { tf.add(tf.fill([most / 4 + 1], 1), 1); }); } catch (e) { refused = { name: e.name, exitCode: e.exitCode, message: e.message, suggestions: e.suggestions }; }
+      console.log(JSON.stringify({ most, refused, after: await read(tf.add(tf.tensor1d([1, 2]), 1)) }));
+    `);
+    const { most, refused, after } = JSON.parse(stdout) as { most: number; refused: { name: string; message: string; suggestions: string[] }; after: number[] };
+    expect(refused).to.include({ name: 'BackendError', exitCode: 6, message: `a tensor of ${most + 4} bytes was asked for; this device allows ${most} in one buffer` });
+    expect(refused.suggestions.join()).to.include('train.batch').and.include('train.accumulate').and.include('train.context');
+    expect(after).to.deep.equal([2, 3]);
+  });
+
   it('process.exit in the middle of work keeps its exit code', async () => {
     const error = await runModule(`${START}
       await startWebGpu({ allowSoftware: true });

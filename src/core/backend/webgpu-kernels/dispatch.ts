@@ -1,7 +1,9 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 
-import { BackendError, ShapeError } from '../../errors.js';
+import { ShapeError } from '../../errors.js';
+import type { DeviceWatch } from './failures.js';
+import { watchDevice } from './failures.js';
 import type { GpuBackend, GpuPipeline } from './gpu.js';
 
 /** A number of a kernel that changes from call to call without a new compilation. */
@@ -29,7 +31,7 @@ export interface GpuDispatcher {
   readonly backend: GpuBackend;
   /** An uninitialised tensor for a kernel to write. */ makeOutput(shape: readonly number[], dtype?: 'float32' | 'int32'): TensorInfo;
   /** Frees a tensor that a kernel made on the way; runs already recorded still find it. */ release(tensor: TensorInfo): void;
-  /** Records a run. @throws BackendError when the code does not compile; ShapeError when the numbers of tensors or uniforms differ. */
+  /** Records a run. Code that does not compile makes the next read fail. @throws ShapeError when the numbers of tensors or uniforms differ. */
   run(kernel: GpuKernel, call: GpuCall): void;
 }
 
@@ -41,11 +43,12 @@ const MOST_GROUPS = 65_535;
 /** A dispatcher for the active WebGPU backend. */
 export function createDispatcher(backend: GpuBackend): GpuDispatcher {
   const pipelines = new Map<string, GpuPipeline>();
+  const watch = watchDevice(backend);
   const pipelineOf = (kernel: GpuKernel): GpuPipeline => {
     const code = sourceOf(kernel);
     const known = pipelines.get(code);
     if (known !== undefined) return known;
-    const pipeline = compile(backend, kernel.name, code);
+    const pipeline = compile(backend, watch, { name: kernel.name, code });
     pipelines.set(code, pipeline);
     return pipeline;
   };
@@ -77,12 +80,10 @@ export function sourceOf({ enable = [], tensors, uniforms, code }: GpuKernel): s
   return `${extensions}struct Uniforms { ${fields} }\n${bindings}@group(0) @binding(${tensors.length}) var<uniform> uniforms: Uniforms;\n${code}`;
 }
 
-function compile({ device }: GpuBackend, name: string, code: string): GpuPipeline {
-  try {
-    return device.createComputePipeline({ label: name, layout: 'auto', compute: { module: device.createShaderModule({ label: name, code }), entryPoint: 'main' } });
-  } catch (cause) {
-    throw new BackendError(`the WebGPU kernel ${name} does not compile on this device`, { cause, suggestions: ['--backend wasm'] });
-  }
+function compile({ device }: GpuBackend, watch: DeviceWatch, { name, code }: { readonly name: string; readonly code: string }): GpuPipeline {
+  return watch.compile(name, () => device.createComputePipeline({
+    label: name, layout: 'auto', compute: { module: device.createShaderModule({ label: name, code }), entryPoint: 'main' },
+  }));
 }
 
 function record(backend: GpuBackend, pipeline: GpuPipeline, { kernel, call }: { readonly kernel: GpuKernel; readonly call: GpuCall }): void {
@@ -91,7 +92,7 @@ function record(backend: GpuBackend, pipeline: GpuPipeline, { kernel, call }: { 
   if (kernel.uniforms.length > 0) buffers.push(uniformBuffer(backend, kernel, call.uniforms));
   const entries = buffers.map((buffer, binding) => ({ binding, resource: { buffer } }));
   for (const { dataId } of call.tensors) backend.commandQueueOwnedIds.add(dataId);
-  const group = backend.device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
+  const group = backend.device.createBindGroup({ label: kernel.name, layout: pipeline.getBindGroupLayout(0), entries });
   backend.ensureCommandEncoderReady();
   const pass = (backend.computePassEncoder ??= backend.commandEncoder!.beginComputePass());
   pass.setPipeline(pipeline);

@@ -7,8 +7,15 @@ export interface GpuDevice {
   readonly queue: { writeBuffer(buffer: GpuBuffer, offset: number, values: ArrayBuffer): void };
   createShaderModule(options: { label: string; code: string }): object;
   createComputePipeline(options: { label: string; layout: 'auto'; compute: { module: object; entryPoint: string } }): GpuPipeline;
-  createBindGroup(options: { layout: object; entries: readonly GpuBinding[] }): object;
+  createBindGroup(options: { label: string; layout: object; entries: readonly GpuBinding[] }): object;
   destroy(): void;
+  pushErrorScope(filter: 'validation'): void;
+  popErrorScope(): Promise<GpuError | null>;
+  addEventListener(type: 'uncapturederror', listen: (event: { readonly error: GpuError; preventDefault(): void }) => void): void;
+  readonly lost: Promise<{ readonly reason: string; readonly message: string }>;
+}
+export interface GpuError {
+  readonly message: string;
 }
 export interface GpuBuffer {
   readonly size: number;
@@ -34,7 +41,9 @@ interface GpuPass {
 export interface GpuBackend {
   readonly device: GpuDevice;
   readonly tensorMap: { get(id: object): { readonly resource: GpuBuffer } };
-  readonly bufferManager: { acquireBuffer(bytes: number, usage: number): GpuBuffer };
+  readonly bufferManager: { acquireBuffer(bytes: number, usage: number, ...more: readonly boolean[]): GpuBuffer };
+  read(id: object): Promise<ArrayLike<number>>;
+  memory(): { readonly numBytesInGPU: number };
   /** Tensors that recorded commands still use: their memory is kept when they are disposed. */ readonly commandQueueOwnedIds: WeakSet<object>;
   /** Released once the recorded commands are submitted. */ readonly uniformPendingDisposal: GpuBuffer[];
   commandEncoder: { beginComputePass(): GpuPass } | null;
