@@ -9,6 +9,7 @@ import { plainForward } from '../../bench/support/plain-student.js';
 import { measureActivity, randomStudent, randomTokens } from '../../bench/support/random-student.js';
 import { selectBackend } from '../../src/core/backend/select.js';
 import { createRandom } from '../../src/core/corpus/random.js';
+import { readoutLogits } from '../../src/core/ops/readout.js';
 import { registerOperations } from '../../src/core/ops/register.js';
 import { studentForward } from '../../src/core/student/forward.js';
 import { ignoreSpikes } from '../../src/core/student/observe.js';
@@ -25,7 +26,7 @@ function tinyStudent(onOff: boolean): PlainStudent {
 function graphLogits({ config, values }: PlainStudent, ids: readonly number[]): Float32Array {
   return tf.tidy(() => {
     const parameters = new Map(Array.from(parameterShapes(config), ([name, shape]) => [name, tf.tensor(values.get(name) as Float32Array, [...shape])]));
-    return studentForward({ config, parameters }, tf.tensor2d([[...ids]], [1, ids.length], 'int32'), { observe: ignoreSpikes, alignTo: null }).logits.dataSync() as Float32Array;
+    return readoutLogits(studentForward({ config, parameters }, tf.tensor2d([[...ids]], [1, ids.length], 'int32'), { observe: ignoreSpikes, alignTo: null }).readout).dataSync() as Float32Array;
   });
 }
 

@@ -2,10 +2,10 @@ import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
 
+import { headLosses } from '../../src/core/ops/head-losses.js';
 import { layerNorm } from '../../src/core/ops/layer-norm.js';
 import type { LifNeuron, SpikeTensor } from '../../src/core/ops/lif.js';
 import { lif } from '../../src/core/ops/lif.js';
-import { crossEntropy, softTargetDivergence } from '../../src/core/ops/logit-losses.js';
 import { spikeLinear } from '../../src/core/ops/spike-linear.js';
 import { spikingAttention } from '../../src/core/ops/spiking-attention.js';
 import { prepareBackend } from '../../src/core/pipeline/prepare-backend.js';
@@ -105,11 +105,17 @@ describe('contract: wasm kernels and composed operations agree', function () {
 
   it('losses of logits', () => fc.assert(fc.asyncProperty(size(9), fc.integer({ min: 2, max: 70 }), async (rows, vocabulary) => {
     const random = numbers(rows * 100 + vocabulary);
-    const logits = { values: random.floats(rows * vocabulary, 8), shape: [rows, vocabulary] };
-    const teacher = random.floats(rows * vocabulary, 8);
+    const width = 3;
+    const inputs = [{ values: random.floats(rows * width, 3), shape: [rows, width] }, { values: random.floats(vocabulary * width, 3), shape: [vocabulary, width] }];
+    const [states, head] = [random.floats(rows * width, 3), random.floats(vocabulary * width, 3)];
     const labels = Int32Array.from({ length: rows }, () => random.below(vocabulary + 1) - 1);
-    await expectAgreement((x) => crossEntropy(x as tf.Tensor2D, tf.tensor1d(labels, 'int32')), [logits]);
-    await expectAgreement((x) => softTargetDivergence(x as tf.Tensor2D, tf.tensor2d(teacher, [rows, vocabulary]), 2), [logits]);
+    for (const [softWeight, hardWeight] of [[0.4, 0.6], [1, 0], [0, 1]] as const) {
+      await expectAgreement((x, y) => {
+        const teacher = { states: tf.tensor2d(states, [rows, width]), head: tf.tensor2d(head, [vocabulary, width]) };
+        const targets = { labels: tf.tensor1d(labels, 'int32'), teacher };
+        return headLosses({ states: x as tf.Tensor2D, head: y as tf.Tensor2D }, targets, { softWeight, hardWeight, temperature: 2, chunkBytes: 16 * vocabulary }).total;
+      }, inputs);
+    }
   }), RUNS));
 
   it('no tensor and no memory is left behind by hundreds of calls', async () => {

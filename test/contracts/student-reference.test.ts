@@ -6,9 +6,10 @@ import { createProjections } from '../../src/core/distill/projections.js';
 import { spadTerms } from '../../src/core/distill/spad.js';
 import type { LossInputs } from '../../src/core/distill/total-loss.js';
 import { liveSource } from '../../src/core/distill/teacher-source.js';
-import { totalLoss } from '../../src/core/distill/total-loss.js';
+import { comparedAttention, totalLoss } from '../../src/core/distill/total-loss.js';
 import { createRandom } from '../../src/core/corpus/random.js';
 import { batchTensors } from '../../src/core/ops/batch-tensors.js';
+import { readoutLogits } from '../../src/core/ops/readout.js';
 import { streamProbabilities } from '../../src/core/ops/softmax-attention.js';
 import { spikingAttention } from '../../src/core/ops/spiking-attention.js';
 import { prepareBackend } from '../../src/core/pipeline/prepare-backend.js';
@@ -20,14 +21,17 @@ import { describeOnBackends, expectClose } from '../support/backends.js';
 import type { ReferenceCase } from '../support/student-reference.js';
 import { distillSettingsOfCase, referenceCases, studentConfigOfCase, studentParametersOfCase, teacherOfCase } from '../support/student-reference.js';
 
-type CaseResult = LossInputs & { readonly maps: readonly tf.Tensor4D[]; readonly total: tf.Scalar; readonly gradients: tf.NamedTensorMap; readonly terms: Record<string, tf.Scalar> };
+type CaseResult = LossInputs & {
+  readonly maps: readonly tf.Tensor4D[]; readonly logits: Record<'student' | 'teacher', tf.Tensor>;
+  readonly total: tf.Scalar; readonly gradients: tf.NamedTensorMap; readonly terms: Record<string, tf.Scalar>;
+};
 
 /** Everything a distillation step computes on one case; nothing but its result is kept. */
 function tidyCase(reference: ReferenceCase): CaseResult {
   let result: CaseResult | null = null;
   tf.tidy(() => {
     result = runCase(reference);
-    return [result.student, result.teacher, result.terms, result.gradients, result.total, result.rates, result.maps] as unknown as tf.TensorContainer;
+    return [result.student, result.teacher, result.terms, result.gradients, result.total, result.rates, result.maps, result.logits] as unknown as tf.TensorContainer;
   });
   return result as unknown as CaseResult;
 }
@@ -46,7 +50,7 @@ function runCase(reference: ReferenceCase): CaseResult {
   const inputs = (): LossInputs => {
     qkv = [];
     const { observe, rates } = rateCollector(config.neuron.timeSteps);
-    const aligned = terms.find(({ weight, attention }) => weight > 0 && attention !== undefined)?.attention;
+    const aligned = comparedAttention(terms);
     const student = studentForward({ config, parameters }, ids, {
       observe: observeBoth(observe, ({ site, spikes }) => { if (site === 'query') qkv.push(spikes); }),
       alignTo: aligned === undefined ? null : alignmentTargets(targets.attention, aligned),
@@ -58,7 +62,8 @@ function runCase(reference: ReferenceCase): CaseResult {
   const found = inputs();
   const maps = qkv.map((spikes, layer) =>
     spikingAttention(layerAttention(tf.reshape(spikes, [config.neuron.timeSteps, ...ids.shape, 3 * config.hiddenSize]), layer, { config, parameters }), config.neuron).meanMap);
-  return { ...found, ...totalLoss(terms, found), gradients, maps };
+  const logits = { student: readoutLogits(found.student.readout), teacher: readoutLogits(found.teacher.readout) };
+  return { ...found, ...totalLoss(terms, found), gradients, maps, logits };
 }
 
 for (const preset of ['practical', 'paper'] as const) {
@@ -76,8 +81,8 @@ for (const preset of ['practical', 'paper'] as const) {
       const logits = { absolute: 2e-4, relative: 1e-4 };
 
       it(`${reference.name}: teacher logits, hidden states and attention`, async () => {
-        const { teacher } = stepOf(reference);
-        expectClose(await teacher.logits.data(), reference.teacher.logits, logits, 'teacher logits');
+        const { teacher, logits: found } = stepOf(reference);
+        expectClose(await found.teacher.data(), reference.teacher.logits, logits, 'teacher logits');
         for (const [i, hidden] of [teacher.embedding, ...teacher.hidden].entries()) {
           expectClose(await hidden.data(), reference.teacher.hidden[i] ?? [], logits, `teacher hidden state ${i}`);
         }
@@ -88,8 +93,8 @@ for (const preset of ['practical', 'paper'] as const) {
       });
 
       it(`${reference.name}: student logits, streams, attention maps and firing rates`, async () => {
-        const { student, rates, maps } = stepOf(reference);
-        expectClose(await student.logits.data(), reference.student.logits, logits, 'student logits');
+        const { student, rates, maps, logits: found } = stepOf(reference);
+        expectClose(await found.student.data(), reference.student.logits, logits, 'student logits');
         expectClose(await student.embedding.data(), reference.student.embedding, { absolute: 1e-5 }, 'embedding');
         for (const [i, stream] of student.hidden.entries()) expectClose(await stream.data(), reference.student.features[i] ?? [], logits, `stream ${i}`);
         expect(maps).to.have.lengthOf(reference.student.attention.length);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 import * as tf from '@tensorflow/tfjs-core';
 
+import { readoutLogits } from '../../src/core/ops/readout.js';
 import { prepareBackend } from '../../src/core/pipeline/prepare-backend.js';
 import { layerNorm } from '../../src/core/ops/layer-norm.js';
 import { teacherForward } from '../../src/core/teacher/forward.js';
@@ -81,10 +82,11 @@ function traceOf(teacher: Teacher, sequence: ReferenceSequence): Trace {
   const rows = (x: tf.Tensor, positions: number[]): tf.Tensor => tf.gather(tf.reshape(x, [x.shape[1] ?? 0, -1]), tf.tensor1d(positions, 'int32'));
   const last = trace.hidden.at(-1) as tf.Tensor3D;
   const states = [trace.embedding, ...trace.hidden.slice(0, -1), finalState(teacher, last)];
-  const labels = tf.oneHot(tf.tensor1d([...sequence.input_ids.slice(1), 0], 'int32'), trace.logits.shape[2]);
-  const losses = tf.neg(tf.sum(tf.mul(tf.logSoftmax(tf.squeeze(trace.logits, [0])), labels), 1));
+  const logits = readoutLogits(trace.readout);
+  const labels = tf.oneHot(tf.tensor1d([...sequence.input_ids.slice(1), 0], 'int32'), logits.shape[1]);
+  const losses = tf.neg(tf.sum(tf.mul(tf.logSoftmax(logits), labels), 1));
   return {
-    logits: rows(trace.logits, sequence.logits_positions),
+    logits: tf.gather(logits, tf.tensor1d(sequence.logits_positions, 'int32')),
     hiddenStates: tf.concat(states.map((x) => tf.reshape(rows(x, sequence.hidden_positions), [-1]))),
     lastLayerOutput: rows(last, sequence.hidden_positions),
     attention: tf.gather(tf.squeeze(firstAttention(trace), [0]), tf.tensor1d(sequence.attention_positions, 'int32'), 1),

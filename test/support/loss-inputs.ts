@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import type { LossInputs } from '../../src/core/distill/total-loss.js';
 import type { LifNeuron } from '../../src/core/ops/lif.js';
+import type { Readout } from '../../src/core/ops/readout.js';
 
 /** T = 2, decay ½: a constant current p fires at rate ½ for ¾ and 1, not at all for ¼ and ⅓ (u = p, then p + p/2 − s). */
 export const HALF_LEAK: LifNeuron = { timeSteps: 2, decay: 0.5, threshold: 1, reset: 'soft', surrogate: 'atan', surrogateAlpha: 2, detachReset: true };
@@ -11,11 +12,16 @@ export function lossInputs(given: {
   readonly student?: Partial<LossInputs['student']>; readonly teacher?: Partial<LossInputs['teacher']>;
   readonly labels?: readonly number[]; readonly rates?: LossInputs['rates'];
 }): LossInputs {
-  const nothing = { logits: tf.zeros([1, 1, 2]) as tf.Tensor3D, embedding: tf.zeros([1, 1, 2]) as tf.Tensor3D, hidden: [], attention: [], alignment: [] };
+  const nothing = { readout: readoutOf([[0, 0]]), embedding: tf.zeros([1, 1, 2]) as tf.Tensor3D, hidden: [], attention: [], alignment: [] };
   return {
     student: { ...nothing, ...given.student }, teacher: { ...nothing, ...given.teacher },
     labels: tf.tensor1d([...(given.labels ?? [0])], 'int32'), rates: given.rates ?? [],
   };
+}
+
+/** A readout with these logits: they are its states, and its head is the identity. */
+export function readoutOf(logits: readonly (readonly number[])[]): Readout {
+  return { states: tf.tensor2d(logits as number[][]), head: tf.eye(logits[0]?.length ?? 0) };
 }
 
 /** One attention map (1, heads, 2, 2) from its rows. */

@@ -4,6 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import type { TrainSettings } from '../../src/core/config/schema.js';
 import { trainSchema } from '../../src/core/config/train-settings.js';
+import type { TokenBatch } from '../../src/core/corpus/batches.js';
 import { createBatches, windowsOf } from '../../src/core/corpus/batches.js';
 import { createRandom } from '../../src/core/corpus/random.js';
 import { writeSafetensors } from '../../src/core/hub/safetensors.js';
@@ -43,14 +44,16 @@ export function createTinyTask(changes: TinyTaskChanges = {}): TrainingTask {
     const logits = tf.add(tf.matMul(hidden, parameters.get('out.weight') as tf.Variable<tf.Rank.R2>), parameters.get('out.bias') as tf.Tensor);
     return { nll: tf.neg(tf.sum(tf.mul(labels, tf.logSoftmax(logits)), -1)), hidden };
   };
+  const losses = (batch: TokenBatch): LossTerms => {
+    const { nll, hidden } = rowLosses(batch.tokens);
+    const [hta, sta] = [tf.mul(tf.mean(nll), 0.75), tf.mul(tf.mean(nll), 0.25)] as [tf.Scalar, tf.Scalar];
+    const own: LossTerms = { total: tf.add(hta, sta), terms: { hta, sta }, rates: [{ layer: 0, site: 'hidden', rate: tf.mean(tf.cast(tf.greater(hidden, 0), 'float32')) }] };
+    return changes.spoil?.(own, ++pass) ?? own;
+  };
   return {
     parameters,
-    losses: (batch) => {
-      const { nll, hidden } = rowLosses(batch.tokens);
-      const [hta, sta] = [tf.mul(tf.mean(nll), 0.75), tf.mul(tf.mean(nll), 0.25)] as [tf.Scalar, tf.Scalar];
-      const losses: LossTerms = { total: tf.add(hta, sta), terms: { hta, sta }, rates: [{ layer: 0, site: 'hidden', rate: tf.mean(tf.cast(tf.greater(hidden, 0), 'float32')) }] };
-      return changes.spoil?.(losses, ++pass) ?? losses;
-    },
+    losses,
+    termLoss: (batch, name) => losses(batch).terms[name] as tf.Scalar,
     validNll: async (windows) => {
       const nll = tf.tidy(() => tf.mean(rowLosses(Int32Array.from(windows.flatMap((window) => [...window]))).nll));
       const [value] = await nll.data();

@@ -6,11 +6,11 @@ import type { OptConfig } from '../teacher/config.js';
 import { attentionLoss } from './attention-loss.js';
 import { embeddingLoss } from './embedding-loss.js';
 import { featureLoss } from './feature-loss.js';
-import { hardTargetLoss, softTargetLoss } from './logit-loss.js';
+import { logitLosses } from './logit-losses.js';
 import { alignmentMap } from './maps.js';
 import type { Projections } from './projections.js';
 import { rateHinge } from './rate-hinge.js';
-import type { LossTerm } from './total-loss.js';
+import type { LossElement } from './total-loss.js';
 
 /** What the loss terms of a run depend on. */
 export interface SpadContext {
@@ -25,7 +25,7 @@ export interface SpadContext {
  * the one place that knows which terms there are; adding one takes a function that returns a `LossTerm` and a line here.
  * @throws ConfigError when a layer or head map does not fit.
  */
-export function spadTerms(context: SpadContext, parameters: ReadonlyMap<string, tf.Tensor>): LossTerm[] {
+export function spadTerms(context: SpadContext, parameters: ReadonlyMap<string, tf.Tensor>): LossElement[] {
   const { settings, student, teacher, projections } = context;
   const { weights, gamma } = settings;
   const { neuron } = student;
@@ -35,8 +35,7 @@ export function spadTerms(context: SpadContext, parameters: ReadonlyMap<string, 
     embeddingLoss(weights.embedding, projections.embedding(parameters)),
     attentionLoss(weights.attention, { gamma, form: settings.attentionForm, layerMap, headMap }),
     featureLoss(weights.feature, { neuron, gamma, form: settings.featureForm, layerMap, project: projections.feature(parameters) }),
-    softTargetLoss(weights.softTarget, settings.temperature),
-    hardTargetLoss(weights.hardTarget),
+    logitLosses(weights, settings.temperature),
     rateHinge(settings.rateHinge.weight, settings.rateHinge.target, student.layers),
   ];
 }

@@ -35,13 +35,13 @@ function teacherTrace(teacher: Teacher, ids: tf.Tensor2D): TeacherTargets {
 /** A trace without a record of how it was made; the tensors of all layers' attention in one list. */
 function constants<A>(forward: () => TeacherTrace<A>, tensorsOf: (attention: A) => readonly tf.Tensor[]): Omit<TeacherTargets, 'attention'> & { parts: tf.Tensor[] } {
   let layers = 0;
-  const [logits, embedding, ...perLayer] = unrecorded(() => {
+  const [states, head, embedding, ...perLayer] = unrecorded(() => {
     const trace = forward();
     layers = trace.hidden.length;
-    return [trace.logits, trace.embedding, ...trace.hidden, ...trace.attention.flatMap(tensorsOf)];
+    return [trace.readout.states, trace.readout.head, trace.embedding, ...trace.hidden, ...trace.attention.flatMap(tensorsOf)];
   });
   return {
-    logits: logits as tf.Tensor3D, embedding: embedding as tf.Tensor3D,
+    readout: { states: states as tf.Tensor2D, head: head as tf.Tensor2D }, embedding: embedding as tf.Tensor3D,
     hidden: perLayer.slice(0, layers) as tf.Tensor3D[], parts: perLayer.slice(layers),
   };
 }

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import type { TokenBatch } from '../corpus/batches.js';
 import { batchTensors, meanNll } from '../ops/batch-tensors.js';
-import { crossEntropy } from '../ops/logit-losses.js';
+import { HEAD_CHUNK_BYTES, readoutNll } from '../ops/readout.js';
 import type { StudentConfig } from '../student/config.js';
 import { studentForward } from '../student/forward.js';
 import { assertBinary, assertBinarySync, binaryWatch, observeBoth, rateCollector } from '../student/observe.js';
@@ -10,8 +10,8 @@ import { parameterShapes } from '../student/parameters.js';
 import type { LossTerms, TrainingTask } from '../train/task.js';
 import { alignmentTargets } from './attention-loss.js';
 import type { TeacherSource } from './teacher-source.js';
-import type { LossTerm } from './total-loss.js';
-import { totalLoss } from './total-loss.js';
+import type { LossElement } from './total-loss.js';
+import { comparedAttention, onlyTerm, totalLoss } from './total-loss.js';
 
 /** Gains stay at least this large, so that folding them into thresholds stays finite. */
 const SMALLEST_GAIN = 0.02;
@@ -22,7 +22,7 @@ export interface DistillTaskOptions {
   /** Stays the caller's. */ readonly source: TeacherSource;
   /** L */ readonly context: number;
   /** Student parameters and projections, owned by the task from now on. */ readonly initial: ReadonlyMap<string, tf.Tensor>;
-  /** Builds the loss terms over the current parameters. */ readonly terms: (parameters: ReadonlyMap<string, tf.Tensor>) => readonly LossTerm[];
+  /** Builds the loss terms over the current parameters. */ readonly terms: (parameters: ReadonlyMap<string, tf.Tensor>) => readonly LossElement[];
   /** Checks in every step that only {0,1} enters matrix products (WebGPU cannot read back inside a step: there, and everywhere,
    *  validation checks it always). */
   readonly checkBinary: boolean;
@@ -42,6 +42,7 @@ export function createDistillTask(options: DistillTaskOptions): TrainingTask {
   return {
     parameters,
     losses: (batch) => distillLosses(batch, { student, terms, options }),
+    termLoss: (batch, name) => distillLosses(batch, { student, terms: onlyTerm(terms, name), options }).total,
     constrain: () => clampGains(parameters),
     validNll: (windows) => validate(windows, student),
     exportModel: (folder) => {
@@ -54,7 +55,7 @@ export function createDistillTask(options: DistillTaskOptions): TrainingTask {
 
 interface TaskContext {
   readonly student: { config: StudentConfig; parameters: ReadonlyMap<string, tf.Tensor> };
-  readonly terms: readonly LossTerm[];
+  readonly terms: readonly LossElement[];
   readonly options: DistillTaskOptions;
 }
 
@@ -65,7 +66,7 @@ function distillLosses(batch: TokenBatch, context: TaskContext): LossTerms {
   const { timeSteps } = student.config.neuron;
   const { observe, rates } = rateCollector(timeSteps);
   const watch = binaryWatch(timeSteps);
-  const aligned = context.terms.find(({ weight, attention }) => weight !== 0 && attention !== undefined)?.attention;
+  const aligned = comparedAttention(context.terms);
   const trace = studentForward(student, ids, {
     observe: options.checkBinary ? observeBoth(observe, watch.observe) : observe,
     alignTo: aligned === undefined ? null : alignmentTargets(teacher.attention, aligned),
@@ -81,9 +82,9 @@ async function validate(windows: readonly Int32Array[], student: TaskContext['st
   const kept: typeof watch.violations = [];
   const nll = await meanNll(windows, ({ ids, labels }) => {
     watch.violations.length = 0;
-    const { logits } = studentForward(student, ids, { observe: watch.observe, alignTo: null });
+    const { readout } = studentForward(student, ids, { observe: watch.observe, alignTo: null });
     kept.push(...watch.violations.map((violation) => ({ ...violation, count: tf.keep(violation.count) })));
-    return crossEntropy(tf.reshape(logits, [labels.size, student.config.vocabSize]), labels);
+    return readoutNll(readout, labels, HEAD_CHUNK_BYTES);
   });
   await assertBinary(kept);
   tf.dispose(kept.map(({ count }) => count));

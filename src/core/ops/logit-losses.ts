@@ -1,39 +1,30 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import { indicator } from './indicator.js';
-import { applyCustomOp, hasKernel, output, runKernel } from './kernels.js';
+import { hasKernel, output, runKernel } from './kernels.js';
 
-/** A loss per row that also knows its gradient: both come from one pass over the logits. */
-type RowLoss = (logits: tf.Tensor) => { loss: tf.Tensor; gradient: tf.Tensor };
-
-function differentiable(logits: tf.Tensor2D, rowLoss: RowLoss): tf.Tensor1D {
-  return applyCustomOp({
-    inputs: [logits],
-    forward: (save) => {
-      const { loss, gradient } = rowLoss(logits);
-      save([gradient]);
-      return loss;
-    },
-    backward: (dy, saved) => [tf.mul(tf.expandDims(dy, 1), output(saved, 0))],
-  }) as tf.Tensor1D;
+/** A loss per row and its gradient: both come from one pass over the logits. */
+export interface RowLosses {
+  /** (M), nats */ readonly loss: tf.Tensor1D;
+  /** (M, V): of each row's loss with respect to its logits. */ readonly gradient: tf.Tensor2D;
 }
 
 /**
  * Next-token cross-entropy per row, in nats: −log softmax(logits)[label].
- * @param logits (M, V). @param labels (M) int32; −1 is ignored (loss 0). @returns (M), differentiable in the logits.
+ * @param logits (M, V). @param labels (M) int32; −1 is ignored (loss and gradient 0).
  */
-export function crossEntropy(logits: tf.Tensor2D, labels: tf.Tensor1D): tf.Tensor1D {
-  return differentiable(logits, (x) => {
-    if (hasKernel('BispikCrossEntropy')) {
-      const outputs = runKernel('BispikCrossEntropy', { logits: x, labels }, {});
-      return { loss: output(outputs, 0), gradient: output(outputs, 1) };
-    }
-    const valid = indicator(tf.greaterEqual(labels, 0));
+export function crossEntropy(logits: tf.Tensor2D, labels: tf.Tensor1D): RowLosses {
+  if (hasKernel('BispikCrossEntropy')) {
+    const outputs = runKernel('BispikCrossEntropy', { logits, labels }, {});
+    return { loss: output(outputs, 0), gradient: output(outputs, 1) };
+  }
+  return tf.tidy(() => {
+    const valid = indicator<tf.Tensor1D>(tf.greaterEqual(labels, 0));
     const target = tf.mul(tf.oneHot(labels, logits.shape[1]), tf.expandDims(valid, 1));
-    const logP = tf.logSoftmax(x);
+    const logP = tf.logSoftmax(logits);
     return {
-      loss: tf.neg(tf.sum(tf.mul(target, logP), 1)),
-      gradient: tf.sub(tf.mul(tf.exp(logP), tf.expandDims(valid, 1)), target),
+      loss: tf.neg<tf.Tensor1D>(tf.sum(tf.mul(target, logP), 1)),
+      gradient: tf.sub<tf.Tensor2D>(tf.mul(tf.exp(logP), tf.expandDims(valid, 1)), target),
     };
   });
 }
@@ -41,20 +32,20 @@ export function crossEntropy(logits: tf.Tensor2D, labels: tf.Tensor1D): tf.Tenso
 /**
  * Divergence of the student's softened distribution from the teacher's per row, in nats: Σ p_T·(log p_T − log p_S) with
  * p = softmax(logits/τ) (Hinton et al., 2015; the factor τ² belongs to the loss that uses it).
- * @param student (M, V). @param teacher (M, V), a constant. @returns (M), differentiable in the student's logits.
+ * @param student (M, V). @param teacher (M, V), a constant. @returns the gradient is that of the student's logits.
  */
-export function softTargetDivergence(student: tf.Tensor2D, teacher: tf.Tensor2D, temperature: number): tf.Tensor1D {
-  return differentiable(student, (x) => {
-    if (hasKernel('BispikSoftTarget')) {
-      const outputs = runKernel('BispikSoftTarget', { student: x, teacher }, { temperature });
-      return { loss: output(outputs, 0), gradient: output(outputs, 1) };
-    }
-    const logS = tf.logSoftmax(tf.div(x, temperature));
-    const logT = tf.logSoftmax(tf.div(teacher, temperature));
+export function softTargetDivergence(student: tf.Tensor2D, teacher: tf.Tensor2D, temperature: number): RowLosses {
+  if (hasKernel('BispikSoftTarget')) {
+    const outputs = runKernel('BispikSoftTarget', { student, teacher }, { temperature });
+    return { loss: output(outputs, 0), gradient: output(outputs, 1) };
+  }
+  return tf.tidy(() => {
+    const logS = tf.logSoftmax(tf.div<tf.Tensor2D>(student, temperature));
+    const logT = tf.logSoftmax(tf.div<tf.Tensor2D>(teacher, temperature));
     const pT = tf.exp(logT);
     return {
-      loss: tf.sum(tf.mul(pT, tf.sub(logT, logS)), 1),
-      gradient: tf.div(tf.sub(tf.exp(logS), pT), temperature),
+      loss: tf.sum<tf.Tensor1D>(tf.mul(pT, tf.sub(logT, logS)), 1),
+      gradient: tf.div<tf.Tensor2D>(tf.sub(tf.exp(logS), pT), temperature),
     };
   });
 }

@@ -5,6 +5,7 @@ import { alignedAttention, attentionValues } from '../ops/attention-alignment.js
 import { meanOver, scale } from '../ops/reduce.js';
 import { layerNorm } from '../ops/layer-norm.js';
 import type { SpikeTensor } from '../ops/lif.js';
+import type { Readout } from '../ops/readout.js';
 import { layerAttention } from './attention.js';
 import type { SpikeObserver } from './block.js';
 import { block } from './block.js';
@@ -14,7 +15,7 @@ import { parameter } from './parameters.js';
 
 /** What a student computed; field names are those of the teacher's trace. */
 export interface StudentTrace {
-  /** (B, L, V) */ readonly logits: tf.Tensor3D;
+  /** Of the B·L tokens: what the logits are made of. */ readonly readout: Readout;
   /** (B, L, D): token + position embedding, before any gain. */ readonly embedding: tf.Tensor3D;
   /** Per block (B, L, D): the residual stream after it, mean over time. */ readonly hidden: readonly tf.Tensor3D[];
   /** Per block: the loss of its attention spikes against the target asked for; empty when none was. */ readonly alignment: readonly tf.Scalar[];
@@ -34,7 +35,7 @@ export interface ForwardOptions {
 
 /**
  * Full forward pass. The residual stream is (T, B·L, D); it starts as the same embedding current at every time step (A.2), each
- * block adds to it, and the readout is head(LN(mean over T)) with the head tied to the token embedding (A.6).
+ * block adds to it, and the logits are head(LN(mean over T)) with the head tied to the token embedding (A.6).
  * @param ids (B, L) int32, L ≤ contextLength. @returns tensors owned by the caller's tidy.
  */
 export function studentForward(student: Student, ids: tf.Tensor2D, { observe, alignTo }: ForwardOptions): StudentTrace {
@@ -57,7 +58,7 @@ export function studentForward(student: Student, ids: tf.Tensor2D, { observe, al
     stream = block(stream, { parameters, config, layer, attend, observe });
     hidden.push(tf.reshape(meanOver(stream, [0]), [batch, length, config.hiddenSize]));
   }
-  return { logits: tf.reshape(readout(student, stream), [batch, length, config.vocabSize]), embedding, hidden, alignment };
+  return { readout: readout(student, stream), embedding, hidden, alignment };
 }
 
 /** Token + position embedding of ids (B, L) whose first token stands at `offset`: (B, L, D). */
@@ -68,13 +69,13 @@ export function embed(student: Student, ids: tf.Tensor2D, offset: number): tf.Te
   return tf.add(tf.gather(parameter<tf.Rank.R2>(parameters, 'embed_tokens.weight'), ids), positions);
 }
 
-/** Logits (N, V) of a stream (T, N, D): time mean, LayerNorm, tied head; the only real-valued matrix product of the model. */
-export function readout(student: Student, stream: tf.Tensor3D): tf.Tensor2D {
+/** Readout of a stream (T, N, D): time mean, LayerNorm, and the tied head; the product of the two is the only real-valued one of the model. */
+export function readout(student: Student, stream: tf.Tensor3D): Readout {
   const { config, parameters } = student;
-  const normalised = layerNorm(meanOver<tf.Rank.R2>(stream, [0]), {
+  const states = layerNorm(meanOver<tf.Rank.R2>(stream, [0]), {
     weight: parameter<tf.Rank.R1>(parameters, 'final_norm.weight'),
     bias: parameter<tf.Rank.R1>(parameters, 'final_norm.bias'),
     epsilon: config.layerNormEps,
   });
-  return tf.matMul(normalised, parameter<tf.Rank.R2>(parameters, 'embed_tokens.weight'), false, true);
+  return { states, head: parameter<tf.Rank.R2>(parameters, 'embed_tokens.weight') };
 }

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import { attentionValues } from '../ops/attention-alignment.js';
 import type { SpikeTensor } from '../ops/lif.js';
+import { readoutLogits } from '../ops/readout.js';
 import { logitRows, tokenTensor } from '../ops/token-tensors.js';
 import type { DecodingSession, LanguageModel, OpCounts, SequenceLogits, StepLogits, TokenIds } from '../types.js';
 import { layerAttention } from './attention.js';
@@ -28,7 +29,11 @@ export function studentLanguageModel(student: Student): LanguageModel {
 
 async function forward(student: Student, sequences: readonly TokenIds[]): Promise<SequenceLogits[]> {
   const counter = spikeCounter(student.config);
-  const logits = tf.tidy(() => studentForward(student, tokenTensor(sequences, student.config, 0), { observe: counter.observe, alignTo: null }).logits);
+  const logits = tf.tidy(() => {
+    const ids = tokenTensor(sequences, student.config, 0);
+    const trace = studentForward(student, ids, { observe: counter.observe, alignTo: null });
+    return tf.reshape<tf.Rank.R3>(readoutLogits(trace.readout), [...ids.shape, student.config.vocabSize]);
+  });
   const counts = await counter.read({ batch: sequences.length, length: sequences[0]?.length ?? 0, offset: 0 });
   const rows = await logitRows(logits);
   logits.dispose();
@@ -88,7 +93,7 @@ function advance(student: Student, { cache, ids, observe }: Advance): { logits: 
     let stream = tf.reshape<tf.Rank.R3>(tf.mul(embed(student, tokens, cache.length), config.embeddingGain), [1, ids.length, config.hiddenSize]);
     for (let layer = 0; layer < config.layers; layer++) stream = block(stream, { parameters, config, layer, attend, observe });
     const last = tf.slice(stream, [0, ids.length - 1, 0], [-1, 1, -1]);
-    return tf.reshape<tf.Rank.R1>(readout(student, last), [config.vocabSize]);
+    return tf.reshape<tf.Rank.R1>(readoutLogits(readout(student, last)), [config.vocabSize]);
   });
   return { logits, next: { length: cache.length + ids.length, spikes: kept } };
 }

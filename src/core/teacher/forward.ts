@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import { layerNorm } from '../ops/layer-norm.js';
+import type { Readout } from '../ops/readout.js';
 import type { AttentionShape, AttentionStream, SoftmaxInput } from '../ops/softmax-attention.js';
 import { futureScores, softmaxAttention, streamedAttention } from '../ops/softmax-attention.js';
 import { OPT_POSITION_OFFSET } from './config.js';
@@ -9,7 +10,7 @@ import { teacherParameter } from './parameters.js';
 
 /** What a teacher computed; field names are those of the student's trace. `A`: in which form it hands out attention. */
 export interface TeacherTrace<A = tf.Tensor4D> {
-  /** (B, L, V) */ readonly logits: tf.Tensor3D;
+  /** Of the B·L tokens: what the logits are made of. */ readonly readout: Readout;
   /** (B, L, D): input of the first block. */ readonly embedding: tf.Tensor3D;
   /** Per block (B, L, D): its output, never normalised by the decoder's final norm. */ readonly hidden: readonly tf.Tensor3D[];
   /** Per block: softmax probabilities (B, H, L, L), 0 for future keys, or what they can be computed from. */ readonly attention: readonly A[];
@@ -61,7 +62,7 @@ function decode<A>(teacher: Teacher, ids: tf.Tensor2D, attend: Attend<A>): Teach
     layers.push(result.trace);
   }
   const hidden = layers.map((trace) => tf.reshape<tf.Rank.R3>(trace.output, [batch, length, config.hiddenSize]));
-  return { logits: tf.reshape(head(teacher, stream), [batch, length, config.vocabSize]), embedding, hidden, attention, layers };
+  return { readout: readout(teacher, stream), embedding, hidden, attention, layers };
 }
 
 function embed(teacher: Teacher, ids: tf.Tensor2D): tf.Tensor3D {
@@ -76,11 +77,12 @@ function embed(teacher: Teacher, ids: tf.Tensor2D): tf.Tensor3D {
   return tf.add<tf.Tensor3D>(tokens, tf.slice(table, [OPT_POSITION_OFFSET, 0], [length, -1]));
 }
 
-function head(teacher: Teacher, stream: tf.Tensor2D): tf.Tensor2D {
-  let x = teacher.config.hasFinalNorm ? norm(teacher, stream, 'final_layer_norm') : stream;
-  if (teacher.parameters.has('project_out.weight')) x = tf.matMul(x, teacherParameter<tf.Rank.R2>(teacher, 'project_out.weight'));
-  if (teacher.config.tiedHead) return tf.matMul(x, teacherParameter<tf.Rank.R2>(teacher, 'embed_tokens.weight'), false, true);
-  return tf.matMul(x, teacherParameter<tf.Rank.R2>(teacher, 'lm_head.weight'));
+/** Readout of the residual stream (N, D); its head is as wide as the embedding. */
+function readout(teacher: Teacher, stream: tf.Tensor2D): Readout {
+  const { hasFinalNorm, tiedHead } = teacher.config;
+  const normalised = hasFinalNorm ? norm(teacher, stream, 'final_layer_norm') : stream;
+  const states = teacher.parameters.has('project_out.weight') ? tf.matMul<tf.Tensor2D>(normalised, teacherParameter<tf.Rank.R2>(teacher, 'project_out.weight')) : normalised;
+  return { states, head: teacherParameter<tf.Rank.R2>(teacher, tiedHead ? 'embed_tokens.weight' : 'lm_head.weight') };
 }
 
 function norm(teacher: Teacher, x: tf.Tensor2D, name: string): tf.Tensor2D {

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { readoutLogits } from '../ops/readout.js';
 import { logitRows, tokenTensor } from '../ops/token-tensors.js';
 import type { DecodingSession, LanguageModel, SequenceLogits, TokenIds } from '../types.js';
 import { streamTeacher } from './forward.js';
@@ -22,7 +23,10 @@ export function teacherLanguageModel(teacher: Teacher): LanguageModel {
 }
 
 async function forward(teacher: Teacher, sequences: readonly TokenIds[]): Promise<SequenceLogits[]> {
-  const logits = tf.tidy(() => streamTeacher(teacher, tokenTensor(sequences, teacher.config, 0)).logits);
+  const logits = tf.tidy(() => {
+    const ids = tokenTensor(sequences, teacher.config, 0);
+    return tf.reshape<tf.Rank.R3>(readoutLogits(streamTeacher(teacher, ids).readout), [...ids.shape, teacher.config.vocabSize]);
+  });
   const rows = await logitRows(logits);
   logits.dispose();
   return rows.map((row) => ({ logits: row, counts: null }));

@@ -4,7 +4,7 @@ import { ShapeError } from '../errors.js';
 import type { OptConfig } from './config.js';
 import type { TeacherWeights } from './weights.js';
 
-/** A teacher on the active backend. Parameters carry Hugging Face's names without `model.decoder.`; matrices are (in, out). */
+/** A teacher on the active backend. Parameters carry Hugging Face's names without `model.decoder.`; matrices are (in, out), heads (V, D). */
 export interface Teacher {
   readonly config: OptConfig;
   readonly parameters: ReadonlyMap<string, tf.Tensor>;
@@ -12,9 +12,9 @@ export interface Teacher {
 
 const PREFIX = 'model.decoder.';
 
-/** True for the matrices that Hugging Face stores as (out, in) and our graph multiplies as (in, out). */
+/** True for the matrices that Hugging Face stores as (out, in) and our graph multiplies as (in, out); heads stay (V, D), as embeddings are. */
 function isLinearWeight(name: string, shape: readonly number[]): boolean {
-  return shape.length === 2 && !name.includes('embed_');
+  return shape.length === 2 && !name.includes('embed_') && name !== 'lm_head.weight';
 }
 
 /** Uploads a teacher's weights to the active backend; the caller disposes the parameters. */

@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-import { meanOfAll } from '../ops/reduce.js';
-import type { BatchTensors } from '../ops/batch-tensors.js';
+import type { TokenBatch } from '../corpus/batches.js';
 import { batchTensors, meanNll } from '../ops/batch-tensors.js';
-import { crossEntropy } from '../ops/logit-losses.js';
+import { headLosses } from '../ops/head-losses.js';
+import { HEAD_CHUNK_BYTES, readoutNll } from '../ops/readout.js';
 import type { TrainingTask } from '../train/task.js';
 import { teacherForward } from './forward.js';
 import type { Teacher } from './parameters.js';
@@ -19,12 +19,19 @@ export interface TeacherTaskOptions {
 export function createTeacherTask(options: TeacherTaskOptions): TrainingTask {
   const parameters = new Map(Array.from(options.teacher.parameters, ([name, tensor]) => [name, tf.variable(tensor)] as const));
   const teacher: Teacher = { config: options.teacher.config, parameters };
+  const loss = (batch: TokenBatch): tf.Scalar => {
+    const { ids, labels } = batchTensors(batch.tokens, options.context);
+    return headLosses(teacherForward(teacher, ids).readout, { labels, teacher: null }, {
+      softWeight: 0, hardWeight: 1, temperature: 1, chunkBytes: HEAD_CHUNK_BYTES,
+    }).total;
+  };
   return {
     parameters,
     losses: (batch) => {
-      const total = meanOfAll(targetLosses(teacher, batchTensors(batch.tokens, options.context)));
+      const total = loss(batch);
       return { total, terms: { hta: total }, rates: [] };
     },
+    termLoss: loss,
     validNll: (windows) => teacherNll(teacher, windows),
     exportModel: (folder) => options.exportTeacher(teacher, folder),
     dispose: () => tf.dispose([...parameters.values()]),
@@ -33,10 +40,5 @@ export function createTeacherTask(options: TeacherTaskOptions): TrainingTask {
 
 /** Mean next-token loss of a teacher over windows of L + 1 tokens, nats per token. */
 export function teacherNll(teacher: Teacher, windows: readonly Int32Array[]): Promise<number> {
-  return meanNll(windows, (batch) => targetLosses(teacher, batch));
-}
-
-function targetLosses(teacher: Teacher, { ids, labels }: BatchTensors): tf.Tensor1D {
-  const { logits } = teacherForward(teacher, ids);
-  return crossEntropy(tf.reshape(logits, [labels.size, teacher.config.vocabSize]), labels);
+  return meanNll(windows, ({ ids, labels }) => readoutNll(teacherForward(teacher, ids).readout, labels, HEAD_CHUNK_BYTES));
 }

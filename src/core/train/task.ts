@@ -13,7 +13,7 @@ export interface SiteRate {
 /** What one forward pass says about a batch; the tensors belong to the tidy they are made in. */
 export interface LossTerms {
   /** Nats per token where the task trains on tokens; what is minimised. */ readonly total: tf.Scalar;
-  /** Already weighted; they sum to `total`. */ readonly terms: Readonly<Record<string, tf.Scalar>>;
+  /** Already weighted; they sum to `total`. Values only: `termLoss` gives one that has a gradient. */ readonly terms: Readonly<Record<string, tf.Scalar>>;
   /** Empty for a dense model. */ readonly rates: readonly SiteRate[];
 }
 
@@ -23,6 +23,8 @@ export interface TrainingTask {
   readonly parameters: ReadonlyMap<string, tf.Variable>;
   /** A pure function of parameters and batch; called inside a tidy that records gradients. */
   losses(batch: TokenBatch): LossTerms;
+  /** One weighted term alone, as `losses` reports it, but differentiable; called like `losses`. @param name one of the keys of its terms. */
+  termLoss(batch: TokenBatch, name: string): tf.Scalar;
   /** Restores what must hold after each update, e.g. gains of at least 0.02. */
   constrain?(): void;
   /** Mean loss over all targets of windows of L+1 tokens, nats per token. */

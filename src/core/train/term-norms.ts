@@ -13,7 +13,7 @@ import type { TrainingTask } from './task.js';
 export async function termNorms(task: TrainingTask, batch: TokenBatch, names: readonly string[]): Promise<Record<string, number>> {
   const norms: Record<string, number> = {};
   for (const name of names) {
-    const { value, gradients } = backward(task.parameters, () => task.losses(batch).terms[name] as tf.Scalar);
+    const { value, gradients } = backward(task.parameters, () => task.termLoss(batch, name));
     norms[name] = (await readNorms(gradients, [])).norms.total;
     tf.dispose([value, ...gradients.values()]);
   }

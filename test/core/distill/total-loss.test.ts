@@ -2,8 +2,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 
 import { rateHinge } from '../../../src/core/distill/rate-hinge.js';
-import type { LossTerm } from '../../../src/core/distill/total-loss.js';
-import { totalLoss } from '../../../src/core/distill/total-loss.js';
+import type { JointTerms, LossTerm } from '../../../src/core/distill/total-loss.js';
+import { onlyTerm, totalLoss } from '../../../src/core/distill/total-loss.js';
 import type { SiteRateTensor } from '../../../src/core/student/observe.js';
 import type { SpikeSite } from '../../../src/core/types.js';
 import { describeOnBackends, expectClose } from '../../support/backends.js';
@@ -21,10 +21,10 @@ describeOnBackends('total loss', () => {
   });
 
   it('takes a term nobody has heard of: it is logged, counted and differentiated like the others', async () => {
-    const logits = tf.tensor3d([1, -2], [1, 1, 2]);
-    const confidence: LossTerm = { name: 'confidence', weight: 3, compute: ({ student }) => tf.sum(tf.square(student.logits)) };
+    const embedding = tf.tensor3d([1, -2], [1, 1, 2]);
+    const confidence: LossTerm = { name: 'confidence', weight: 3, compute: ({ student }) => tf.sum(tf.square(student.embedding)) };
     const [value, gradient] = tf.tidy(() => {
-      const { value: loss, grad } = tf.valueAndGrad((x) => totalLoss([constant('a', 1, 7), confidence], lossInputs({ student: { logits: x as tf.Tensor3D } })).total)(logits);
+      const { value: loss, grad } = tf.valueAndGrad((x) => totalLoss([constant('a', 1, 7), confidence], lossInputs({ student: { embedding: x as tf.Tensor3D } })).total)(embedding);
       return [loss, grad];
     }) as [tf.Tensor, tf.Tensor];
     expectClose(await value.data(), [7 + 3 * 5], { absolute: 1e-6 });
@@ -36,6 +36,20 @@ describeOnBackends('total loss', () => {
     const { total, terms } = totalLoss([never], lossInputs({}));
     expectClose(await total.data(), [0], { absolute: 0 });
     expect(terms).to.deep.equal({});
+  });
+
+  it('lets terms be computed together, each with its name, and singles one out', async () => {
+    const joint: JointTerms = {
+      parts: [{ name: 'b', weight: 2 }, { name: 'c', weight: 3 }],
+      compute: (_, { b = 0, c = 0 }) => ({ total: tf.scalar(10 * b + 100 * c), terms: { b: tf.scalar(10 * b), c: tf.scalar(100 * c) } }),
+    };
+    const list = [constant('a', 1, 7), joint];
+    const values = async ({ total, terms }: ReturnType<typeof totalLoss>): Promise<Record<string, number>> =>
+      Object.fromEntries(await Promise.all(Object.entries({ ...terms, total }).map(async ([name, scalar]) => [name, (await scalar.data())[0] as number] as const)));
+    expect(await values(totalLoss(list, lossInputs({})))).to.deep.equal({ a: 7, b: 20, c: 300, total: 327 });
+    expect(await values(totalLoss(onlyTerm(list, 'c'), lossInputs({})))).to.deep.equal({ c: 300, total: 300 });
+    expect(await values(totalLoss(onlyTerm(list, 'a'), lossInputs({})))).to.deep.equal({ a: 7, total: 7 });
+    expect(() => totalLoss([joint, constant('c', 1, 1)], lossInputs({}))).to.throw('two loss terms are called c');
   });
 
   it('refuses two terms of one name, of which one would be lost', () => {

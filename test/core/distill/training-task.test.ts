@@ -9,7 +9,9 @@ import { spadTerms } from '../../../src/core/distill/spad.js';
 import { studentConfigOf } from '../../../src/core/distill/student-config.js';
 import { liveSource } from '../../../src/core/distill/teacher-source.js';
 import { createDistillTask } from '../../../src/core/distill/training-task.js';
+import { partsOf } from '../../../src/core/distill/total-loss.js';
 import { ConfigError } from '../../../src/core/errors.js';
+import { readoutLogits } from '../../../src/core/ops/readout.js';
 import { ignoreSpikes } from '../../../src/core/student/observe.js';
 import { studentForward } from '../../../src/core/student/forward.js';
 import { parameterShapes } from '../../../src/core/student/parameters.js';
@@ -71,13 +73,32 @@ describeOnBackends('distillation task', (backend) => {
     task.dispose();
   });
 
+  it('gives each term alone with the gradient it has in the total', async function () {
+    if (backend === 'webgpu') this.skip();
+    const { task } = makeTask();
+    const tokens = batch();
+    const norms = async (gradients: ReadonlyMap<string, tf.Tensor>): Promise<number[]> => Array.from(await (gradients.get('embed_tokens.weight') ?? tf.zeros([13, 6])).data());
+    const whole = backward(task.parameters, () => task.losses(tokens).total);
+    const sum = new Array<number>(13 * 6).fill(0);
+    for (const name of TERMS) {
+      const { value, gradients } = backward(task.parameters, () => task.termLoss(tokens, name));
+      const alone = tf.tidy(() => task.losses(tokens).terms[name] as tf.Scalar);
+      expectClose(await value.data(), await alone.data(), { absolute: 1e-6 }, name);
+      (await norms(gradients)).forEach((x, i) => { sum[i]! += x; });
+      tf.dispose([value, alone, ...gradients.values()]);
+    }
+    expectClose(sum, await norms(whole.gradients), { absolute: 1e-6 }, 'gradient of the embedding');
+    tf.dispose([whole.value, ...whole.gradients.values()]);
+    task.dispose();
+  });
+
   it('measures validation as the mean loss over all targets, and leaves no tensor behind', async () => {
     const { task } = makeTask();
     // 9 windows: one full group of eight and a rest; 2 where each shape costs seconds of compilation.
     const count = backend === 'webgpu' ? 2 : 9;
     const windows = Array.from({ length: count }, (_, i) => tinyIds(1, 7, 30 + i).dataSync<'int32'>().slice());
     const ids = tf.tensor2d(windows.flatMap((window) => [...window.slice(0, 6)]), [count, 6], 'int32');
-    const logits = await tf.tidy(() => studentForward({ config: STUDENT, parameters: task.parameters }, ids, { observe: ignoreSpikes, alignTo: null }).logits).data();
+    const logits = await tf.tidy(() => readoutLogits(studentForward({ config: STUDENT, parameters: task.parameters }, ids, { observe: ignoreSpikes, alignTo: null }).readout)).data();
     const targets = windows.flatMap((window) => [...window.slice(1)]);
     const expected = targets.map((target, i) => {
       const row = Array.from(logits.slice(i * 13, (i + 1) * 13));
@@ -128,7 +149,7 @@ describe('the list of loss terms', () => {
 
   it('has the names metrics.jsonl promises and the weights of the configuration', () => {
     const weights = { embedding: 1, attention: 2, feature: 3, softTarget: 4, hardTarget: 5 };
-    expect(terms({ weights, rateHinge: { weight: 6, target: 0.1 } }).map(({ name, weight }) => [name, weight])).to.deep.equal(TERMS.map((name, i) => [name, i + 1]));
+    expect(terms({ weights, rateHinge: { weight: 6, target: 0.1 } }).flatMap(partsOf).map(({ name, weight }) => [name, weight])).to.deep.equal(TERMS.map((name, i) => [name, i + 1]));
   });
 
   it('refuses maps that do not fit, naming the key', () => {

@@ -3,6 +3,7 @@ import { expect } from 'chai';
 
 import { createRandom } from '../../../src/core/corpus/random.js';
 import { softTargetDivergence } from '../../../src/core/ops/logit-losses.js';
+import { readoutLogits } from '../../../src/core/ops/readout.js';
 import { prepareBackend } from '../../../src/core/pipeline/prepare-backend.js';
 import { studentForward } from '../../../src/core/student/forward.js';
 import { assertBinary, binaryWatch, ignoreSpikes, observeBoth, rateCollector } from '../../../src/core/student/observe.js';
@@ -27,9 +28,8 @@ const valuesOf = async (parameters: Parameters): Promise<Record<string, number[]
 /** Mean KL(teacher ‖ student) in nats over tokens the calibration has not seen. */
 async function distanceToTeacher(parameters: Parameters, config = TINY_STUDENT): Promise<number> {
   const ids = tinyIds(16, 12, 9);
-  const flat = (logits: tf.Tensor): tf.Tensor2D => tf.reshape(logits, [ids.size, config.vocabSize]);
   const mean = tf.tidy(() => tf.mean(softTargetDivergence(
-    flat(studentForward({ config, parameters }, ids, { observe: ignoreSpikes, alignTo: null }).logits), flat(teacherForward(tinyTeacher(), ids).logits), 1)));
+    readoutLogits(studentForward({ config, parameters }, ids, { observe: ignoreSpikes, alignTo: null }).readout), readoutLogits(teacherForward(tinyTeacher(), ids).readout), 1).loss));
   return (await mean.data())[0] as number;
 }
 

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 
 import * as tf from '@tensorflow/tfjs-core';
 
+import { readoutLogits } from '../../../src/core/ops/readout.js';
 import { parseOptConfig } from '../../../src/core/teacher/config.js';
 import { teacherForward } from '../../../src/core/teacher/forward.js';
 import { uploadTeacher } from '../../../src/core/teacher/parameters.js';
@@ -34,8 +35,8 @@ describeOnBackends('OPT forward pass against the independent float64 implementat
     it(`${name}: logits, hidden states and attention to 1e-4 relative`, async () => {
       const { reference, teacher, ids } = readReference(name);
       const trace = tf.tidy(() => {
-        const { logits, embedding, hidden, attention } = teacherForward(teacher, ids);
-        return { logits, hidden: [embedding, ...hidden], attention: [...attention] };
+        const { readout, embedding, hidden, attention } = teacherForward(teacher, ids);
+        return { logits: readoutLogits(readout), hidden: [embedding, ...hidden], attention: [...attention] };
       });
       expectRelative(await trace.logits.data(), reference.logits, 1e-4, 'logits');
       for (const [i, expected] of reference.hidden.entries()) expectRelative(await (trace.hidden[i] as tf.Tensor).data(), expected, 1e-4, `hidden state ${i}`);

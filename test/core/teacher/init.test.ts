@@ -71,7 +71,7 @@ describe('a teacher on a backend', () => {
     const turned = teacherParameter(teacher, 'layers.0.fc1.weight');
     expect([turned.shape, Array.from(await turned.data())]).to.deep.equal([[3, 2], [1, 4, 2, 5, 3, 6]]);
     expect(Array.from(await teacherParameter(teacher, 'embed_tokens.weight').data())).to.deep.equal([1, 2, 3, 4, 5, 6]);
-    expect(teacherParameter(teacher, 'lm_head.weight').shape).to.deep.equal([1, 2]);
+    expect(teacherParameter(teacher, 'lm_head.weight').shape, 'a head stays (V, D)').to.deep.equal([2, 1]);
     expect(() => teacherParameter(teacher, 'layers.9.fc1.weight')).to.throw(ShapeError, 'the teacher has no tensor layers.9.fc1.weight');
     expect((await downloadTeacher(teacher)).tensors).to.deep.equal(tensors);
   });

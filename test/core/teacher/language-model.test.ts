@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 
 import { ShapeError } from '../../../src/core/errors.js';
+import { readoutLogits } from '../../../src/core/ops/readout.js';
 import { teacherForward } from '../../../src/core/teacher/forward.js';
 import { teacherLanguageModel } from '../../../src/core/teacher/language-model.js';
 import { describeOnBackends, expectClose } from '../../support/backends.js';
@@ -20,7 +21,7 @@ describeOnBackends('teacher as a language model', (backend) => {
     const before = tf.memory().numTensors;
     const results = await model.forward([IDS, [...IDS].reverse()]);
     expect(tf.memory().numTensors).to.equal(before);
-    const whole = await teacherForward(teacher, tf.tensor2d([IDS, [...IDS].reverse()], [2, 8], 'int32')).logits.data();
+    const whole = await readoutLogits(teacherForward(teacher, tf.tensor2d([IDS, [...IDS].reverse()], [2, 8], 'int32')).readout).data();
     results.forEach(({ logits, counts }, i) => {
       expectClose(logits, whole.slice(i * 104, (i + 1) * 104), { absolute: 1e-5 }, `sequence ${i}`);
       expect(counts).to.equal(null);

@@ -27,12 +27,14 @@ async function weightsAfter(batches: TokenBatch[], changes: Partial<StepOptions>
 function linearTask(a: number, b: number): TrainingTask {
   const w = tf.variable(tf.tensor1d([1, 1]));
   const term = (factor: number, i: number): tf.Scalar => tf.mul(tf.sum(tf.slice(w, [i], [1])), factor);
+  const terms = (): Record<string, tf.Scalar> => ({ hta: term(a, 0), sta: term(b, 1), ea: tf.scalar(0.5) });
   return {
     parameters: new Map<string, tf.Variable>([['w', w], ['idle', tf.variable(tf.scalar(5))]]),
     losses: () => {
-      const terms = { hta: term(a, 0), sta: term(b, 1), ea: tf.scalar(0.5) };
-      return { total: tf.addN(Object.values(terms)), terms, rates: [] };
+      const own = terms();
+      return { total: tf.addN(Object.values(own)), terms: own, rates: [] };
     },
+    termLoss: (_, name) => terms()[name] as tf.Scalar,
     constrain: () => { w.assign(tf.maximum(w, 0.97)); },
     validNll: () => Promise.resolve(0), exportModel: () => Promise.resolve(), dispose: () => tf.dispose(w),
   };

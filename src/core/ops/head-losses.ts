@@ -1,0 +1,99 @@
+import * as tf from '@tensorflow/tfjs-core';
+
+import { indicator } from './indicator.js';
+import { applyCustomOp } from './kernels.js';
+import type { Readout, RowChunk } from './readout.js';
+import { chunkRows, readoutLogits, sliceRows } from './readout.js';
+import { unrecorded } from './unrecorded.js';
+import type { RowWeights, WeightedLosses } from './weighted-losses.js';
+import { weightedLosses } from './weighted-losses.js';
+
+/** What the student's logits are compared with; constants. */
+export interface HeadTargets {
+  /** (M) int32 next tokens; −1 is ignored. */ readonly labels: tf.Tensor1D;
+  /** Whose softened distribution is to be matched; needed unless `softWeight` is 0. */ readonly teacher: Readout | null;
+}
+
+/** How the two losses are weighed, and how much memory their logits may take. */
+export interface HeadLossOptions {
+  readonly softWeight: number;
+  readonly hardWeight: number;
+  /** τ of the soft targets. */ readonly temperature: number;
+  /** Most bytes of logits of one model at a time. */ readonly chunkBytes: number;
+}
+
+/** Both losses of a batch. */
+export interface HeadLosses {
+  /** soft + hard, differentiable in the student's states and head. */ readonly total: tf.Scalar;
+  /** softWeight·τ²·KL(teacher ‖ student) at temperature τ (Hinton et al., 2015), mean over rows; a constant. */ readonly soft: tf.Scalar;
+  /** hardWeight·cross-entropy, mean over the rows that have a label; a constant. */ readonly hard: tf.Scalar;
+}
+
+/**
+ * Losses on the logits states·headᵀ that never hold them all. Rows are walked through in chunks: a chunk's logits become its losses and the
+ * gradient of their weighted sum, and this at once the gradients of states and head, which alone are kept for the backward pass.
+ * @returns scalars owned by the caller's tidy.
+ */
+export function headLosses(student: Readout, targets: HeadTargets, options: HeadLossOptions): HeadLosses {
+  const [soft, hard, states, head] = unrecorded(() => walkRows(student, targets, options)) as [tf.Scalar, tf.Scalar, tf.Tensor, tf.Tensor];
+  const total = applyCustomOp({
+    inputs: [student.states, student.head],
+    forward: (save) => {
+      save([states, head]);
+      return tf.add(soft, hard);
+    },
+    backward: (dy, gradients) => gradients.map((gradient) => tf.mul(gradient, dy)),
+  }) as tf.Scalar;
+  tf.dispose([states, head]); // What is saved goes as soon as the backward pass has used it.
+  return { total, soft, hard };
+}
+
+/** soft, hard, and the gradients of states (M, D) and head (V, D). */
+function walkRows(student: Readout, targets: HeadTargets, options: HeadLossOptions): tf.Tensor[] {
+  const { softWeight, hardWeight, temperature, chunkBytes } = options;
+  const rows = student.states.shape[0];
+  const teacher = softWeight === 0 ? null : targets.teacher;
+  const labels = hardWeight === 0 ? null : targets.labels;
+  const labelled = tf.maximum(tf.sum(indicator(tf.greaterEqual(targets.labels, 0))), 1);
+  const weights: RowWeights = { soft: softWeight * temperature ** 2 / rows, hard: tf.div(hardWeight, labelled), temperature };
+  const parts: WeightedStates[] = [];
+  let head: tf.Tensor | null = null;
+  for (const chunk of chunkRows({ rows, vocabulary: student.head.shape[0], chunkBytes })) {
+    const part = walkChunk(sliceReadout(student, chunk), {
+      labels: labels === null ? null : sliceRows(labels, chunk), teacher: teacher === null ? null : sliceReadout(teacher, chunk),
+    }, { weights, head });
+    head?.dispose();
+    head = part.head;
+    parts.push(part);
+  }
+  const joined = <K extends 'soft' | 'hard' | 'states'>(key: K): WeightedStates[K] => joinRows(parts.map((part) => part[key]));
+  return [tf.mul(tf.sum(joined('soft')), weights.soft), tf.mul(tf.sum(joined('hard')), weights.hard), joined('states'), head as unknown as tf.Tensor];
+}
+
+/** What remains of a chunk of rows. */
+interface WeightedStates extends Pick<WeightedLosses, 'soft' | 'hard'> {
+  /** (count, D): gradient of the rows' states. */ readonly states: tf.Tensor2D;
+}
+
+/** Losses and gradients of a chunk of rows, the gradient of the head (V, D) added to that of earlier ones. */
+function walkChunk(
+  student: Readout, targets: { readonly labels: tf.Tensor1D | null; readonly teacher: Readout | null },
+  walk: { readonly weights: RowWeights; readonly head: tf.Tensor | null },
+): WeightedStates & { readonly head: tf.Tensor } {
+  return tf.tidy(() => {
+    // In a tidy of their own: the logits are gone when the products begin.
+    const { soft, hard, gradient } = tf.tidy(() => ({ ...weightedLosses(
+      readoutLogits(student), { labels: targets.labels, teacher: targets.teacher === null ? null : readoutLogits(targets.teacher) }, walk.weights,
+    ) }));
+    const head = tf.matMul(gradient, student.states, true);
+    return { soft, hard, states: tf.matMul<tf.Tensor2D>(gradient, student.head), head: walk.head === null ? head : tf.add(walk.head, head) };
+  });
+}
+
+function sliceReadout({ states, head }: Readout, chunk: RowChunk): Readout {
+  return { states: sliceRows(states, chunk), head };
+}
+
+function joinRows<X extends tf.Tensor>(parts: readonly X[]): X {
+  return parts.length === 1 ? parts[0] as X : tf.concat([...parts]);
+}

@@ -1,0 +1,40 @@
+import * as tf from '@tensorflow/tfjs-core';
+
+import { crossEntropy, softTargetDivergence } from './logit-losses.js';
+
+/** What rows of logits are compared with; null: not at all. */
+export interface RowTargets {
+  /** (M) int32 next tokens; −1 is ignored. */ readonly labels: tf.Tensor1D | null;
+  /** (M, V): logits whose softened distribution is to be matched. */ readonly teacher: tf.Tensor2D | null;
+}
+
+/** How the losses of rows add up. */
+export interface RowWeights {
+  /** Of the divergence from the teacher. */ readonly soft: number;
+  /** Of the cross-entropy; a tensor, because the number of labels is known to the device only. */ readonly hard: tf.Scalar;
+  /** τ of the divergence. */ readonly temperature: number;
+}
+
+/** Losses of rows, each (M) in nats and 0 where there is nothing to compare with, and the gradient (M, V) of Σ soft·soft[m] + hard·hard[m]. */
+export interface WeightedLosses {
+  readonly soft: tf.Tensor1D;
+  readonly hard: tf.Tensor1D;
+  readonly gradient: tf.Tensor2D;
+}
+
+/**
+ * Both losses of rows of logits and the gradient of their weighted sum; outputs belong to the caller.
+ * @param logits (M, V): the caller's to dispose and not to use any more, because a kernel may write the gradient over them.
+ */
+export function weightedLosses(logits: tf.Tensor2D, targets: RowTargets, weights: RowWeights): WeightedLosses {
+  return tf.tidy(() => {
+    const rows = logits.shape[0];
+    const soft = targets.teacher === null ? null : softTargetDivergence(logits, targets.teacher, weights.temperature);
+    const hard = targets.labels === null ? null : crossEntropy(logits, targets.labels);
+    const gradients = [
+      ...(soft === null ? [] : [tf.mul<tf.Tensor2D>(soft.gradient, weights.soft)]),
+      ...(hard === null ? [] : [tf.mul<tf.Tensor2D>(hard.gradient, weights.hard)]),
+    ];
+    return { soft: soft?.loss ?? tf.zeros<tf.Rank.R1>([rows]), hard: hard?.loss ?? tf.zeros<tf.Rank.R1>([rows]), gradient: tf.addN(gradients) };
+  });
+}
