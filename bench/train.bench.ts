@@ -22,6 +22,7 @@ import { uploadTeacher } from '../src/core/teacher/parameters.js';
 import { loadTeacher } from '../src/core/teacher/weights.js';
 import { loadTokenizer } from '../src/core/tokenizer/load.js';
 import { initAdam } from '../src/core/train/optimizer.js';
+import { soloRunner } from '../src/core/train/passes.js';
 import { trainStep } from '../src/core/train/step.js';
 import type { TrainingTask } from '../src/core/train/task.js';
 import { silentReporter } from '../src/core/types.js';
@@ -62,7 +63,7 @@ async function material(config: DistillConfig): Promise<{ teacher: Teacher; toke
 /** Steps as the trainer makes them, one after the other. */
 function stepper(task: TrainingTask, config: DistillConfig, tokens: Int32Array): { step: () => Promise<void>; moments: () => tf.Tensor[] } {
   const { beta1, beta2, epsilon, weightDecay, clipNorm, learningRate, accumulate } = config.train;
-  const options = { adam: { beta1, beta2, epsilon, weightDecay }, learningRate: learningRate / 10, clipNorm, hasTermNorms: false };
+  const options = { adam: { beta1, beta2, epsilon, weightDecay }, learningRate: learningRate / 10, clipNorm, hasTermNorms: false, runner: soloRunner };
   const batches = distillationBatches(tokens, config);
   let state = initAdam(task.parameters);
   const step = async (): Promise<void> => {

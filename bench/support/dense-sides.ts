@@ -2,7 +2,8 @@ import { createRandom } from '../../src/core/corpus/random.js';
 import type { DenseStudent } from '../peers/dense-wasm.js';
 import { denseCache, denseDecode, densePrefill, disposeDense, startStandardWasm, uploadDense } from '../peers/dense-wasm.js';
 import type { PlainStudent } from './plain-student.js';
-import { findPythonWithTorch, NO_TORCH, startPythonPeer } from './python-peer.js';
+import { startPeer } from './peer.js';
+import { findPythonWithTorch, NO_TORCH } from './python-peer.js';
 import type { Activity } from './random-student.js';
 import { activityMeter, randomTokens } from './random-student.js';
 import type { Side, Times } from './side.js';
@@ -65,7 +66,7 @@ export async function startTorchSide(folder: string, { context, threads }: Dense
   const python = findPythonWithTorch();
   if (python === null) return NO_TORCH;
   const flags = ['--model', folder, '--context', String(context), '--threads', String(threads)];
-  const peer = await startPythonPeer(python, [SCRIPT, ...flags], { OMP_NUM_THREADS: String(threads), OPENBLAS_NUM_THREADS: String(threads) });
+  const peer = await startPeer(python, [SCRIPT, ...flags], { OMP_NUM_THREADS: String(threads), OPENBLAS_NUM_THREADS: String(threads) });
   const ask = async (request: object): Promise<unknown> => peer.ask(JSON.stringify(request));
   return {
     implementation: (peer.greeting as { implementation: string }).implementation,

@@ -1,4 +1,5 @@
-import { findPythonWithTorch, NO_TORCH, startPythonPeer } from './python-peer.js';
+import { startPeer } from './peer.js';
+import { findPythonWithTorch, NO_TORCH } from './python-peer.js';
 
 /** Times of some steps, in milliseconds. */
 export interface StepTimes { readonly wallMs: readonly number[]; readonly processorMs: readonly number[] }
@@ -20,7 +21,7 @@ export async function startTorchPeer(sizes: PeerSizes, preset: 'practical' | 'pa
   const python = findPythonWithTorch();
   if (python === null) return NO_TORCH;
   const flags = Object.entries(sizes).flatMap(([name, size]) => [`--${name}`, String(size)]);
-  const peer = await startPythonPeer(python, [SCRIPT, '--serve', '--threads', '1', '--preset', preset, ...flags]);
+  const peer = await startPeer(python, [SCRIPT, '--serve', '--threads', '1', '--preset', preset, ...flags]);
   return {
     implementation: (peer.greeting as { implementation: string }).implementation,
     run: async (steps) => (await peer.ask(String(steps))) as StepTimes,

@@ -24,6 +24,9 @@ export const setFlag = {
   multiple: true, multipleNonGreedy: true, helpValue: 'KEY=VALUE', summary: 'Override a key of the configuration; may be repeated.',
 } as const;
 
+/** `--threads COUNT` of commands that train. */
+export const threadsFlag = { min: 1, helpValue: 'COUNT', summary: 'Threads on the CPU; same result for any number [default: one per micro-batch, at most all cores].' } as const;
+
 /** A decimal number. */
 export const numberFlag = Flags.custom<number>({
   helpValue: 'NUMBER',

@@ -1,7 +1,7 @@
 import { Flags } from '@oclif/core';
 
 import { BaseCommand } from '../cli/base-command.js';
-import { configFlag, setFlag } from '../cli/flags.js';
+import { configFlag, setFlag, threadsFlag } from '../cli/flags.js';
 import { renderDistill } from '../cli/render.js';
 
 export default class Distill extends BaseCommand {
@@ -18,6 +18,7 @@ export default class Distill extends BaseCommand {
     resume: Flags.directory({ helpValue: 'DIR', summary: 'Run folder to continue, with the configuration it was started with.' }),
     set: Flags.string({ ...setFlag, dependsOn: ['config'] }),
     profile: Flags.boolean({ summary: 'Measure where the time of five steps goes, kernel by kernel, into profile.json of the run folder.' }),
+    threads: Flags.integer(threadsFlag),
   };
 
   async run() {
@@ -27,7 +28,7 @@ export default class Distill extends BaseCommand {
       ? { resume: flags.resume as string, profile: flags.profile }
       : { profile: flags.profile, config: await loadDistillConfig({ file: flags.config, overrides: flags.set ?? [] }) };
     const { distill } = await import('../core/pipeline/distill.js');
-    const result = await this.work((ctx) => distill(start, ctx));
+    const result = await this.work((ctx) => distill({ ...start, threads: flags.threads ?? null }, ctx));
     this.log(renderDistill(result));
     return result;
   }

@@ -1,7 +1,7 @@
 import { Flags } from '@oclif/core';
 
 import { BaseCommand } from '../cli/base-command.js';
-import { configFlag, setFlag } from '../cli/flags.js';
+import { configFlag, setFlag, threadsFlag } from '../cli/flags.js';
 import { renderTeacherRun } from '../cli/render.js';
 
 export default class TrainTeacher extends BaseCommand {
@@ -14,6 +14,7 @@ export default class TrainTeacher extends BaseCommand {
   static override flags = {
     config: Flags.file({ ...configFlag, required: true }),
     set: Flags.string(setFlag),
+    threads: Flags.integer(threadsFlag),
   };
 
   async run() {
@@ -21,7 +22,7 @@ export default class TrainTeacher extends BaseCommand {
     const { loadTeacherConfig } = await import('../core/config/load.js');
     const config = await loadTeacherConfig({ file: flags.config, overrides: flags.set ?? [] });
     const { trainTeacher } = await import('../core/pipeline/train-teacher.js');
-    const result = await this.work((ctx) => trainTeacher(config, ctx));
+    const result = await this.work((ctx) => trainTeacher({ config, threads: flags.threads ?? null }, ctx));
     this.log(renderTeacherRun(result));
     return result;
   }

@@ -55,14 +55,14 @@ describe('e2e: the whole path on WebGPU', function () {
   after(async () => { if (folder !== '') await rm(folder, { recursive: true, force: true }); });
 
   it('a text of 1 MB: imports, distils 20 steps, evaluates and generates', async () => {
-    const trained = await trainTeacher(await loadTeacherConfig({ file: at('teacher.yaml') }), CONTEXT);
+    const trained = await trainTeacher({ config: await loadTeacherConfig({ file: at('teacher.yaml') }), threads: null }, CONTEXT);
     const imported = await importTeacher({
       source: trained.path, out: at('teacher'), revision: 'main', token: null, endpoint: 'http://127.0.0.1:9', cacheDir: at('cache'), offline: true,
       overwrite: false, expectPerplexity: null, data: at('short.txt'), bispikVersion: 'test',
     }, CONTEXT);
     expect(imported.family).to.equal('opt');
 
-    const distilled = await distill({ config: await loadDistillConfig({ file: at('student.yaml') }), profile: false }, CONTEXT);
+    const distilled = await distill({ config: await loadDistillConfig({ file: at('student.yaml') }), profile: false, threads: null }, CONTEXT);
     expect(distilled).to.include({ steps: 20, tokens: 20 * 2 * 16, skippedSteps: 0, backend: 'webgpu' });
     expect(distilled.valid.nll).to.be.below(distilled.unigram.nll);
 

@@ -27,10 +27,10 @@ export const RESULT_SCHEMAS = {
       files: z.array(z.looseObject({ name: text, sizeBytes: count, sha256: z.string().regex(/^[0-9a-f]{64}$/) })).min(1),
     }),
   }),
-  'train-teacher': z.looseObject({ path: text, steps: count, tokens: count, valid: lossAndPerplexity }),
+  'train-teacher': z.looseObject({ path: text, steps: count, tokens: count, valid: lossAndPerplexity, threads: count }),
   distill: z.looseObject({
     run: text, student: text, steps: count, tokens: count, skippedSteps: count, valid: lossAndPerplexity, teacher: loss, ...nGrams,
-    firingRate: rate, backend: text, elapsedMs: z.number().nonnegative(),
+    firingRate: rate, backend: text, threads: count, elapsedMs: z.number().nonnegative(),
   }),
   'eval of a student': z.looseObject({ tokens: count, student, teacher: lossAndPerplexity.nullable(), ...nGrams }),
   'eval of a teacher': z.looseObject({ tokens: count, student: z.undefined().optional(), teacher: lossAndPerplexity, ...nGrams }),

@@ -9,6 +9,7 @@ import { createBatches, windowsOf } from '../../src/core/corpus/batches.js';
 import { createRandom } from '../../src/core/corpus/random.js';
 import { writeSafetensors } from '../../src/core/hub/safetensors.js';
 import type { TrainOptions } from '../../src/core/train/options.js';
+import { soloRunner } from '../../src/core/train/passes.js';
 import { storeParameters } from '../../src/core/train/stored-tensors.js';
 import type { LossTerms, TrainingTask } from '../../src/core/train/task.js';
 
@@ -79,6 +80,6 @@ export function tinyOptions(runFolder: string, changes: Partial<TrainOptions> = 
     runFolder, modelFolder: join(runFolder, 'student'), settings,
     batches: createBatches(tinyTokens(400, 1), { batch: settings.batch, context: settings.context, seed: 3 }),
     validWindows: windowsOf(tinyTokens(61, 2), CONTEXT), unigramNll: Math.log(VOCABULARY), identity: { seed: 3, train: { ...settings } },
-    isResumed: false, resumeCommand: `bispik distill --resume ${runFolder}`, phase: 'distil', profiler: null, ...changes,
+    isResumed: false, resumeCommand: `bispik distill --resume ${runFolder}`, phase: 'distil', profiler: null, runner: soloRunner, ...changes,
   };
 }

@@ -25,27 +25,36 @@ export function batchTensors(batch: Int32Array, context: number): BatchTensors {
   return { ids: tf.tensor2d(ids, [rows, context], 'int32'), labels: tf.tensor1d(labels, 'int32') };
 }
 
+/** Windows of one forward pass of `meanNll`. */
+export const WINDOWS_AT_ONCE = 8;
+
+/** Mean over windows from the means of groups of them, in order; of a single group its own. */
+export function joinMeans(groups: readonly { readonly mean: number; readonly windows: number }[]): number {
+  if (groups.length === 1) return (groups[0] as { mean: number }).mean;
+  const total = groups.reduce((sum, { windows }) => sum + windows, 0);
+  return groups.reduce((sum, { mean, windows }) => sum + mean * windows, 0) / total;
+}
+
 /**
- * Mean next-token cross-entropy over equally long windows, run a few at a time.
+ * Mean next-token cross-entropy over equally long windows, run `WINDOWS_AT_ONCE` at a time: the mean of the groups' means, so that groups may be measured apart.
  * @param windows each of L + 1 tokens. @param rowLosses nats of every target of one batch, (B·L), in a tidy of its own.
  * @returns nats per token, summed in float64. @throws ShapeError without windows, or when their lengths differ.
  */
 export async function meanNll(windows: readonly Int32Array[], rowLosses: (batch: BatchTensors) => tf.Tensor1D): Promise<number> {
-  const atOnce = 8;
   const length = windows[0]?.length ?? 0;
   if (length === 0) throw new ShapeError('there are no windows to measure a loss on');
   const other = windows.findIndex((window) => window.length !== length);
   if (other >= 0) throw new ShapeError(`window ${other} has ${windows[other]?.length} tokens, window 0 has ${length}`);
-  let sum = 0;
-  let count = 0;
-  for (let start = 0; start < windows.length; start += atOnce) {
-    const part = windows.slice(start, start + atOnce);
+  const groups: { mean: number; windows: number }[] = [];
+  for (let start = 0; start < windows.length; start += WINDOWS_AT_ONCE) {
+    const part = windows.slice(start, start + WINDOWS_AT_ONCE);
     const joined = new Int32Array(part.length * length);
     part.forEach((window, i) => joined.set(window, i * length));
     const losses = tf.tidy(() => rowLosses(batchTensors(joined, length - 1)));
+    let sum = 0;
     for (const loss of await losses.data()) sum += loss;
-    count += losses.size;
+    groups.push({ mean: sum / losses.size, windows: part.length });
     losses.dispose();
   }
-  return sum / count;
+  return joinMeans(groups);
 }

@@ -9,6 +9,7 @@ import { loadDistillConfig } from '../config/load.js';
 import type { DistillConfig } from '../config/schema.js';
 import { teacherFolder } from '../config/shipped.js';
 import { studentConfigOf } from '../distill/student-config.js';
+import { checkThreads } from '../engine/crew.js';
 import { UsageError } from '../errors.js';
 import { writeStudent } from '../student/folder.js';
 import { readRecordedHash } from '../student/stored.js';
@@ -17,6 +18,7 @@ import { uploadTeacher } from '../teacher/parameters.js';
 import type { Teacher } from '../teacher/parameters.js';
 import { loadTeacher } from '../teacher/weights.js';
 import { loadTokenizer } from '../tokenizer/load.js';
+import type { PassRunner } from '../train/passes.js';
 import { createStepProfiler } from '../train/profile.js';
 import { requireLearned } from '../train/report.js';
 import { holdsCheckpoints, requireUnusedFolder } from '../train/run.js';
@@ -32,6 +34,7 @@ import type { RunProvenance } from './run-folder.js';
 import { RESOLVED_CONFIG } from './run-files.js';
 import { createRunFolder, runIdentity, runProvenance } from './run-folder.js';
 import { copyTokenizer } from './tokenizer-files.js';
+import { openRunner, trainingThreads } from './training-threads.js';
 import type { ProfileReport } from './write-profile.js';
 import { writeProfile } from './write-profile.js';
 
@@ -49,6 +52,7 @@ export interface DistillReport {
   /** The grammar's own loss, below which no model gets on average; null for a text. */ readonly floor: { readonly nll: number } | null;
   /** Mean over sites at the last step, 0–1. */ readonly firingRate: number;
   readonly backend: string;
+  /** That shared the micro-batches of a step. */ readonly threads: number;
   readonly elapsedMs: number;
   /** Where the time of some of its steps went; null unless asked for. */ readonly profile: ProfileReport | null;
 }
@@ -56,13 +60,15 @@ export interface DistillReport {
 /** What to distil: a new run, or one that is continued. */
 export type DistillRequest = ({ readonly config: DistillConfig } | { readonly resume: string }) & {
   /** Also measure where the time goes. */ readonly profile: boolean;
+  /** Of no influence on the result; null: one for every micro-batch of a step, as far as there are cores. */ readonly threads: number | null;
 };
 
 /**
  * Distils a student: a new run from its configuration, or a run folder continued where it stopped.
- * @throws ConfigError, FormatError, BackendError before anything is trained; Interrupted, NumericError, NothingLearnedError.
+ * @throws UsageError, ConfigError, FormatError, BackendError before anything is trained; Interrupted, NumericError, NothingLearnedError.
  */
 export async function distill(request: DistillRequest, ctx: RunContext): Promise<DistillReport> {
+  if (request.threads !== null) checkThreads(request.threads);
   const isResumed = 'resume' in request;
   const config = isResumed ? await readRunConfig(request.resume) : request.config;
   if (!isResumed) await requireUnusedFolder(config.run, `bispik distill --resume ${config.run}`);
@@ -77,6 +83,7 @@ export async function distill(request: DistillRequest, ctx: RunContext): Promise
   const corpus = await loadRunCorpus(config.corpus, tokenizer, config.train.context);
   const backend = await prepareBackend(config.backend);
   ctx.reporter.notice(`Computing on ${backend.name} (${backend.device}): ${backend.reason}`);
+  const threads = trainingThreads(request.threads, { backend: backend.name, accumulate: config.train.accumulate, hasProfile: request.profile });
   if (!isResumed) await createRunFolder(config);
   const teacher = uploadTeacher(weights);
   const provenance = await runProvenance(backend, config.seed);
@@ -90,9 +97,11 @@ export async function distill(request: DistillRequest, ctx: RunContext): Promise
       await writeStudent(target, student, { ...provenance, teacher: { folder: config.teacher, sha256: hashes.teacherSha256 }, ...start, ...hashes, config });
     },
   }, isResumed && await holdsCheckpoints(config.run));
+  const runner = openRunner(task, { threads, backend, plan: { kind: 'distill', backend: backend.name, config }, reporter: ctx.reporter });
   try {
-    return await run(task, setting, isResumed);
+    return await run(task, { ...setting, runner }, isResumed);
   } finally {
+    await runner.dispose();
     task.dispose();
     tf.dispose([...teacher.parameters.values()]);
   }
@@ -107,6 +116,7 @@ interface Setting {
   readonly backend: BackendChoice;
   readonly hasProfile: boolean;
   readonly ctx: RunContext;
+  readonly runner: PassRunner;
 }
 
 /** The configuration a run was started with; its folder may have been moved since. */
@@ -119,7 +129,7 @@ async function readRunConfig(folder: string): Promise<DistillConfig> {
 }
 
 async function run(task: TrainingTask, setting: Setting, isResumed: boolean): Promise<DistillReport> {
-  const { config, corpus, teacher, provenance, hashes, backend, ctx } = setting;
+  const { config, corpus, teacher, provenance, hashes, backend, ctx, runner } = setting;
   const student = join(config.run, 'student');
   const { unigramNll, bigramNll } = corpus.baselines;
   const profiler = setting.hasProfile ? createStepProfiler() : null;
@@ -127,7 +137,7 @@ async function run(task: TrainingTask, setting: Setting, isResumed: boolean): Pr
     runFolder: config.run, modelFolder: student, settings: config.train,
     batches: distillationBatches(corpus.train, config),
     validWindows: corpus.windows, unigramNll, identity: runIdentity(config, hashes), isResumed,
-    resumeCommand: `bispik distill --resume ${config.run}`, phase: 'distil', profiler,
+    resumeCommand: `bispik distill --resume ${config.run}`, phase: 'distil', runner, profiler,
   }, ctx);
   const { batch, accumulate, context } = config.train;
   const profile = profiler === null ? null : await writeProfile(profiler, { run: config.run, backend, tokensPerStep: batch * accumulate * context, reporter: ctx.reporter });
@@ -136,6 +146,6 @@ async function run(task: TrainingTask, setting: Setting, isResumed: boolean): Pr
     run: config.run, student, steps: report.steps, tokens: report.tokens, skippedSteps: report.skippedSteps, valid: report.valid,
     teacher: { nll: await teacherNll(teacher, corpus.windows) }, unigram: { nll: unigramNll }, bigram: { nll: bigramNll },
     floor: corpus.trueNllPerToken === null ? null : { nll: corpus.trueNllPerToken },
-    firingRate: report.firingRate ?? 0, backend: provenance.backend.name, elapsedMs: report.elapsedMs, profile,
+    firingRate: report.firingRate ?? 0, backend: provenance.backend.name, threads: runner.threads, elapsedMs: report.elapsedMs, profile,
   };
 }

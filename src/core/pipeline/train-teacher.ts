@@ -7,6 +7,7 @@ import type { TeacherConfig } from '../config/schema.js';
 import { createBatches } from '../corpus/batches.js';
 import { createRandom, deriveSeed } from '../corpus/random.js';
 import { readCorpus } from '../corpus/tokens.js';
+import { checkThreads } from '../engine/crew.js';
 import { initTeacher } from '../teacher/init.js';
 import { downloadTeacher } from '../teacher/parameters.js';
 import { createTeacherTask } from '../teacher/training-task.js';
@@ -15,14 +16,19 @@ import type { Tokenizer } from '../tokenizer/load.js';
 import { loadTokenizer } from '../tokenizer/load.js';
 import { trainBytePairTokenizer } from '../tokenizer/train-bpe.js';
 import { writeTokenizer } from '../tokenizer/write.js';
+import type { PassRunner } from '../train/passes.js';
+import type { TrainReport } from '../train/report.js';
 import { requireLearned } from '../train/report.js';
 import { holdsCheckpoints } from '../train/run.js';
+import type { TrainingTask } from '../train/task.js';
 import { trainModel } from '../train/trainer.js';
 import type { RunContext } from '../types.js';
+import type { RunCorpus } from './corpus.js';
 import { prepareCorpus } from './corpus.js';
 import { prepareBackend } from './prepare-backend.js';
 import { createRunFolder, runIdentity, runProvenance } from './run-folder.js';
 import { copyTokenizer, hasTokenizer } from './tokenizer-files.js';
+import { openRunner, trainingThreads } from './training-threads.js';
 
 /** Result of `bispik train-teacher`; the names are promised to scripts. */
 export interface TrainTeacherReport {
@@ -34,6 +40,7 @@ export interface TrainTeacherReport {
   readonly bigram: { readonly nll: number };
   /** The grammar's own loss, below which no model gets on average; null for a text. */ readonly floor: { readonly nll: number } | null;
   readonly backend: string;
+  /** That shared the micro-batches of a step. */ readonly threads: number;
   readonly elapsedMs: number;
 }
 
@@ -43,12 +50,17 @@ const STREAM = { start: 1, batches: 2 } as const;
 
 /**
  * Trains a dense OPT-shaped teacher from scratch; a run that was interrupted continues when it is started again.
- * @throws ConfigError, FormatError, BackendError before anything is trained; Interrupted, NumericError, NothingLearnedError.
+ * @param threads of no influence on the result; null: one for every micro-batch of a step, as far as there are cores.
+ * @throws UsageError, ConfigError, FormatError, BackendError before anything is trained; Interrupted, NumericError, NothingLearnedError.
  */
-export async function trainTeacher(config: TeacherConfig, ctx: RunContext): Promise<TrainTeacherReport> {
+export async function trainTeacher(
+  { config, threads: wanted }: { readonly config: TeacherConfig; readonly threads: number | null }, ctx: RunContext,
+): Promise<TrainTeacherReport> {
+  if (wanted !== null) checkThreads(wanted);
   const text = await readCorpus(config.corpus);
   const backend = await prepareBackend(config.backend);
   ctx.reporter.notice(`Computing on ${backend.name} (${backend.device}): ${backend.reason}`);
+  const threads = trainingThreads(wanted, { backend: backend.name, accumulate: config.train.accumulate, hasProfile: false });
   await createRunFolder(config);
   const tokenizerFolder = join(config.run, 'tokenizer');
   const tokenizer = await prepareTokenizer(config, text.train, tokenizerFolder);
@@ -65,23 +77,41 @@ export async function trainTeacher(config: TeacherConfig, ctx: RunContext): Prom
     },
   });
   tf.dispose([...initial.parameters.values()]);
-  const path = join(config.run, 'teacher');
-  const { unigramNll, bigramNll } = corpus.baselines;
+  const plan = { kind: 'teacher', backend: backend.name, config, tokenizer: { vocabSize, bosId, eosId } } as const;
+  const runner = openRunner(task, { threads, backend, plan, reporter: ctx.reporter });
   try {
-    const report = await trainModel(task, {
-      runFolder: config.run, modelFolder: path, settings: config.train,
-      batches: createBatches(corpus.train, { batch: config.train.batch, context: config.train.context, seed: deriveSeed(config.seed, STREAM.batches) }),
-      validWindows: corpus.windows, unigramNll, identity: runIdentity(config, hashes), isResumed: await holdsCheckpoints(config.run),
-      resumeCommand: 'the same train-teacher command again', phase: 'train teacher', profiler: null,
-    }, ctx);
-    requireLearned(report, { unigramNll, modelFolder: path });
+    const { steps, tokens, valid, elapsedMs } = await train(task, { config, corpus, identity: runIdentity(config, hashes), runner }, ctx);
+    const { unigramNll, bigramNll } = corpus.baselines;
     return {
-      path, steps: report.steps, tokens: report.tokens, valid: report.valid, unigram: { nll: unigramNll }, bigram: { nll: bigramNll },
-      floor: corpus.trueNllPerToken === null ? null : { nll: corpus.trueNllPerToken }, backend: backend.name, elapsedMs: report.elapsedMs,
+      path: teacherOf(config), steps, tokens, valid, unigram: { nll: unigramNll }, bigram: { nll: bigramNll },
+      floor: corpus.trueNllPerToken === null ? null : { nll: corpus.trueNllPerToken }, backend: backend.name, threads, elapsedMs,
     };
   } finally {
+    await runner.dispose();
     task.dispose();
   }
+}
+
+const teacherOf = (config: TeacherConfig): string => join(config.run, 'teacher');
+
+interface Setting {
+  readonly config: TeacherConfig;
+  readonly corpus: RunCorpus;
+  readonly identity: Record<string, unknown>;
+  readonly runner: PassRunner;
+}
+
+async function train(task: TrainingTask, { config, corpus, identity, runner }: Setting, ctx: RunContext): Promise<TrainReport> {
+  const { batch, context } = config.train;
+  const { unigramNll } = corpus.baselines;
+  const report = await trainModel(task, {
+    runFolder: config.run, modelFolder: teacherOf(config), settings: config.train,
+    batches: createBatches(corpus.train, { batch, context, seed: deriveSeed(config.seed, STREAM.batches) }),
+    validWindows: corpus.windows, unigramNll, identity, isResumed: await holdsCheckpoints(config.run),
+    resumeCommand: 'the same train-teacher command again', phase: 'train teacher', runner, profiler: null,
+  }, ctx);
+  requireLearned(report, { unigramNll, modelFolder: teacherOf(config) });
+  return report;
 }
 
 /** The tokenizer of a model folder, or a byte-pair one trained on the corpus, copied into the run; a run that has one keeps it. */

@@ -1,6 +1,7 @@
 import type { JsonObject } from '../checkpoint/format.js';
 import type { TrainSettings } from '../config/schema.js';
 import type { Batches } from '../corpus/batches.js';
+import type { PassRunner } from './passes.js';
 import type { StepProfiler } from './profile.js';
 
 /** A training run. Everything that decides the weights is the task's initial parameters, `settings` and `batches`. */
@@ -17,6 +18,7 @@ export interface TrainOptions {
   readonly identity: JsonObject;
   /** Continue from the newest whole checkpoint. */ readonly isResumed: boolean;
   /** What to type to continue after Ctrl-C, e.g. `bispik distill --resume runs/shakespeare`. */ readonly resumeCommand: string;
+  /** Who runs micro-batches and validation windows; of no influence on the result. The caller disposes it. */ readonly runner: PassRunner;
   /** Name of the progress bar. */ readonly phase: string;
   /** Measures some of the steps; null: none. */ readonly profiler: StepProfiler | null;
 }

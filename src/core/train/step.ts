@@ -2,11 +2,12 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import type { TokenBatch } from '../corpus/batches.js';
 import type { SpikeSite } from '../types.js';
-import { backward } from './backward.js';
 import type { GradientNorms } from './gradient-norm.js';
 import { clipScale, readNorms } from './gradient-norm.js';
 import type { AdamSettings, AdamState } from './optimizer.js';
 import { adamUpdate, disposeAdam } from './optimizer.js';
+import type { Pass, PassRunner } from './passes.js';
+import { scalarsOf } from './passes.js';
 import type { LossTerms, TrainingTask } from './task.js';
 import { termNorms } from './term-norms.js';
 
@@ -23,6 +24,7 @@ export interface StepOptions {
   readonly learningRate: number;
   readonly clipNorm: number;
   /** Also measure the gradient norm of each single term: one more pass per term. */ readonly hasTermNorms: boolean;
+  /** Who runs the micro-batches. */ readonly runner: PassRunner;
 }
 
 /** What a step found, all means over its micro-batches. */
@@ -53,7 +55,7 @@ export async function trainStep(
   const { batches, state } = training;
   const passes: Passes = { gradients: new Map(), losses: [] };
   try {
-    for (const batch of batches) addPass(task, batch, passes);
+    await options.runner.run(task, batches, (pass) => addPass(pass, passes));
     const { norms, values } = await readNorms(passes.gradients, passes.losses.flatMap(scalarsOf));
     const measured = describe(passes.losses, values, scaleNorms(norms, 1 / batches.length));
     const gradNorms = options.hasTermNorms ? await termNorms(task, batches[0] as TokenBatch, Object.keys(measured.terms)) : {};
@@ -67,18 +69,9 @@ export async function trainStep(
   }
 }
 
-function scalarsOf({ total, terms, rates }: LossTerms): tf.Tensor[] {
-  return [total, ...Object.values(terms), ...rates.map(({ rate }) => rate)];
-}
-
-/** Runs one micro-batch forward and backward and adds its gradients to the sum. */
-function addPass(task: TrainingTask, batch: TokenBatch, passes: Passes): void {
-  const { gradients } = backward(task.parameters, () => {
-    const losses = task.losses(batch);
-    scalarsOf(losses).forEach((scalar) => tf.keep(scalar));
-    passes.losses.push(losses);
-    return losses.total;
-  });
+/** Adds the gradients of one micro-batch to the sum. */
+function addPass({ gradients, losses }: Pass, passes: Passes): void {
+  passes.losses.push(losses);
   for (const [name, gradient] of gradients) {
     const sum = passes.gradients.get(name);
     passes.gradients.set(name, sum === undefined ? gradient : tf.add(sum, gradient));

@@ -73,14 +73,14 @@ function isOutOfPatience(state: TrainingState, patience: number): boolean {
 }
 
 async function step({ run, pace }: Training): Promise<StepReport> {
-  const { task, options: { settings, batches, profiler }, state } = run;
+  const { task, options: { settings, batches, profiler, runner }, state } = run;
   const startMs = performance.now();
   const number = state.step + 1;
   const make = (): ReturnType<typeof trainStep> => trainStep(task, {
     batches: Array.from({ length: settings.accumulate }, () => batches.next()), state: run.adam,
   }, {
     adam: settings, clipNorm: settings.clipNorm, learningRate: learningRateAt(number, settings),
-    hasTermNorms: settings.gradientNormsEvery > 0 && number % settings.gradientNormsEvery === 0,
+    runner, hasTermNorms: settings.gradientNormsEvery > 0 && number % settings.gradientNormsEvery === 0,
   });
   const { report, state: adam } = await (profiler === null ? make() : profiler.around(make));
   run.adam = adam;
@@ -137,7 +137,7 @@ async function validate(run: TrainingRun): Promise<number> {
 }
 
 async function finiteNll(task: TrainingTask, windows: readonly Int32Array[], run: TrainingRun): Promise<number> {
-  const nll = await task.validNll(windows);
+  const nll = await run.options.runner.validNll(task, windows);
   if (Number.isFinite(nll)) return nll;
   throw new NumericError(`step ${run.state.step}: the validation loss is ${nll}; last good checkpoint: ${lastCheckpoint(run)}`, {
     suggestions: ['lower train.learningRate'],

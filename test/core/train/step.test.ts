@@ -3,6 +3,7 @@ import { expect } from 'chai';
 
 import type { TokenBatch } from '../../../src/core/corpus/batches.js';
 import { initAdam } from '../../../src/core/train/optimizer.js';
+import { soloRunner } from '../../../src/core/train/passes.js';
 import type { StepOptions, StepReport } from '../../../src/core/train/step.js';
 import { trainStep } from '../../../src/core/train/step.js';
 import { storeParameters } from '../../../src/core/train/stored-tensors.js';
@@ -11,7 +12,7 @@ import { describeOnBackends, expectClose } from '../../support/backends.js';
 import { createTinyTask, tinyTokens } from '../../support/tiny-task.js';
 
 const options: StepOptions = {
-  adam: { beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weightDecay: 0 }, learningRate: 0.01, clipNorm: 1e9, hasTermNorms: false,
+  adam: { beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weightDecay: 0 }, learningRate: 0.01, clipNorm: 1e9, hasTermNorms: false, runner: soloRunner,
 };
 const tokens = tinyTokens(4 * 7, 5);
 const batchOf = (part: Int32Array): TokenBatch => ({ tokens: part, starts: new Int32Array(part.length / 7) });

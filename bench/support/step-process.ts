@@ -1,0 +1,73 @@
+/**
+ * A process that makes whole distillation steps when asked: every line with a number is answered by the times of that many steps, as
+ * one line of JSON. `--root FOLDER` takes program, configuration and teacher from another checkout, which may be older than this file.
+ */
+import { createInterface } from 'node:readline';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+
+import type * as ConfigLoad from '../../src/core/config/load.js';
+import type * as ConfigShipped from '../../src/core/config/shipped.js';
+import type * as PipelineCorpus from '../../src/core/pipeline/corpus.js';
+import type * as PipelineDistillation from '../../src/core/pipeline/distillation.js';
+import type * as PipelinePrepareBackend from '../../src/core/pipeline/prepare-backend.js';
+import type * as TeacherParameters from '../../src/core/teacher/parameters.js';
+import type * as TeacherWeights from '../../src/core/teacher/weights.js';
+import type * as TokenizerLoad from '../../src/core/tokenizer/load.js';
+import type * as TrainOptimizer from '../../src/core/train/optimizer.js';
+import type * as TrainStep from '../../src/core/train/step.js';
+import type * as PipelineTrainingThreads from '../../src/core/pipeline/training-threads.js';
+
+const { values: flags } = parseArgs({
+  options: { root: { type: 'string' }, config: { type: 'string' }, threads: { type: 'string', default: '1' }, set: { type: 'string', multiple: true, default: [] } },
+});
+const root = flags.root ?? join(import.meta.dirname, '../..');
+process.chdir(root);
+const from = (path: string): Promise<unknown> => import(join(root, 'src/core', path));
+
+const { loadDistillConfig } = await from('config/load.ts') as typeof ConfigLoad;
+const { teacherFolder } = await from('config/shipped.ts') as typeof ConfigShipped;
+const { loadRunCorpus } = await from('pipeline/corpus.ts') as typeof PipelineCorpus;
+const { createDistillation, distillationBatches } = await from('pipeline/distillation.ts') as typeof PipelineDistillation;
+const { prepareBackend } = await from('pipeline/prepare-backend.ts') as typeof PipelinePrepareBackend;
+const { uploadTeacher } = await from('teacher/parameters.ts') as typeof TeacherParameters;
+const { loadTeacher } = await from('teacher/weights.ts') as typeof TeacherWeights;
+const { loadTokenizer } = await from('tokenizer/load.ts') as typeof TokenizerLoad;
+const { initAdam } = await from('train/optimizer.ts') as typeof TrainOptimizer;
+const { trainStep } = await from('train/step.ts') as typeof TrainStep;
+
+const threads = Number(flags.threads);
+const reporter = { progress: () => undefined, notice: () => undefined };
+const config = await loadDistillConfig({ file: flags.config as string, overrides: ['backend=wasm', ...flags.set] });
+const backend = await prepareBackend(config.backend);
+const folder = teacherFolder(config.teacher);
+const corpus = await loadRunCorpus(config.corpus, await loadTokenizer(folder), config.train.context);
+const teacher = uploadTeacher(await loadTeacher(folder));
+const task = await createDistillation({
+  config, teacher, trainTokens: corpus.train, exportStudent: async () => undefined, ctx: { reporter, signal: new AbortController().signal },
+}, false);
+const options = { adam: config.train, learningRate: config.train.learningRate / 10, clipNorm: config.train.clipNorm, hasTermNorms: false, runner: await openRunner() };
+const batches = distillationBatches(corpus.train, config);
+let state = initAdam(task.parameters);
+
+/** Null before there were runners, which have one thread. */
+async function openRunner() {
+  const threading = await from('pipeline/training-threads.ts').catch(() => null) as typeof PipelineTrainingThreads | null;
+  if (threading === null) return null as never;
+  return threading.openRunner(task, { threads, backend, plan: { kind: 'distill', backend: backend.name, config }, reporter });
+}
+
+const { batch, context, accumulate } = config.train;
+process.stdout.write(`${JSON.stringify({ device: backend.device, batch, accumulate, context, threads })}\n`);
+for await (const line of createInterface({ input: process.stdin })) {
+  const times = { wallMs: [] as number[], processorMs: [] as number[] };
+  for (let i = 0; i < Number(line); i++) {
+    const [start, startProcessor] = [performance.now(), process.cpuUsage()];
+    ({ state } = await trainStep(task, { batches: Array.from({ length: accumulate }, () => batches.next()), state }, options));
+    const { user, system } = process.cpuUsage(startProcessor);
+    times.wallMs.push(performance.now() - start);
+    times.processorMs.push((user + system) / 1000);
+  }
+  process.stdout.write(`${JSON.stringify(times)}\n`);
+}
+await options.runner?.dispose();
