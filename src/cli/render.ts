@@ -87,6 +87,16 @@ export interface GenerationView {
   readonly acsPerToken: number | null;
 }
 
+/** What people read when a server has ended. */
+export interface ServeView {
+  readonly url: string;
+  readonly requests: number;
+  readonly failed: number;
+  readonly promptTokens: number;
+  readonly newTokens: number;
+  readonly elapsedMs: number;
+}
+
 /** What people read of `doctor`. */
 export interface DoctorView {
   readonly backends: readonly { readonly name: string; readonly available: boolean; readonly device: string | null; readonly reason: string | null }[];
@@ -154,6 +164,14 @@ function renderProfile({ path, steps, clock, stepMs, kernelMs, launches, bytes, 
     ...gap,
     ['device', `measured at ${gigas(peak.operationsPerSecond)} GFLOP/s and ${gigas(peak.bytesPerSecond)} GB/s`],
   ])}\n\n${formatTable([['kernel', 'launches', 'ms', 'share', 'moved', 'of peak'], ...rows])}`;
+}
+
+export function renderServe({ url, requests, failed, promptTokens, newTokens, elapsedMs }: ServeView): string {
+  return facts([
+    ['served', `${url}, ${formatDuration(elapsedMs)}`],
+    ['requests', `${formatNumber(requests)}${failed === 0 ? '' : `, ${formatNumber(failed)} failed`}`],
+    ['tokens', `${formatNumber(promptTokens)} read, ${formatNumber(newTokens)} written`],
+  ]);
 }
 
 export function renderEval(view: EvalView): string {

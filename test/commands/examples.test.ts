@@ -10,6 +10,7 @@ import Doctor from '../../src/commands/doctor.js';
 import Eval from '../../src/commands/eval.js';
 import Generate from '../../src/commands/generate.js';
 import ImportTeacher from '../../src/commands/import-teacher.js';
+import Serve from '../../src/commands/serve.js';
 import TrainTeacher from '../../src/commands/train-teacher.js';
 import { loadDistillConfig, loadTeacherConfig } from '../../src/core/config/load.js';
 import { packageRoot } from '../../src/core/config/shipped.js';
@@ -17,7 +18,7 @@ import { packageRoot } from '../../src/core/config/shipped.js';
 type CommandClass = Pick<typeof Command, 'args' | 'flags' | 'examples' | 'summary' | 'description'>;
 
 const COMMANDS: Readonly<Record<string, CommandClass>> = {
-  distill: Distill, doctor: Doctor, eval: Eval, generate: Generate, 'import-teacher': ImportTeacher, 'train-teacher': TrainTeacher,
+  distill: Distill, doctor: Doctor, eval: Eval, generate: Generate, 'import-teacher': ImportTeacher, serve: Serve, 'train-teacher': TrainTeacher,
 };
 
 /** Splits a shell line of plain words and double-quoted texts. */

@@ -8,7 +8,7 @@ import { expectGolden } from '../support/golden.js';
 import { expectCli } from '../support/run-cli.js';
 import { withTempFolder } from '../support/temp-folder.js';
 
-const COMMANDS = ['import-teacher', 'train-teacher', 'distill', 'eval', 'generate', 'doctor'] as const;
+const COMMANDS = ['import-teacher', 'train-teacher', 'distill', 'eval', 'generate', 'serve', 'doctor'] as const;
 const withoutVersion = (text: string): string => text.replaceAll(/bispik\/\S+ \S+ node-v\S+/g, 'bispik/VERSION PLATFORM NODE');
 
 describe('golden: --help', () => {

@@ -38,6 +38,7 @@ export const RESULT_SCHEMAS = {
     text: z.string(), tokens: count, finishReason: z.enum(['stop', 'eos', 'length', 'context']), seed: count,
     tokensPerSecond: z.number().nonnegative(), acsPerToken: z.number().nonnegative().nullable(),
   }),
+  serve: z.looseObject({ url: text, model: text, requests: count, failed: count, promptTokens: count, newTokens: count, elapsedMs: z.number().nonnegative() }),
   doctor: z.looseObject({
     backends: z.array(z.looseObject({ name: text, available: z.boolean(), device: z.string().nullable(), reason: z.string().nullable() })).min(1),
     node: text, platform: text,

@@ -13,7 +13,7 @@ export interface CliOptions {
   /** Current directory of the program, also its HOME. */ readonly folder: string;
   /** Added to an otherwise nearly empty environment. */ readonly env?: Readonly<Record<string, string>>;
   readonly timeoutMs?: number;
-  /** Called once, when stderr first contains the text. */ readonly onStderr?: { readonly text: string; readonly act: (pid: number) => void };
+  /** Called once, when stderr first contains the text. */ readonly onStderr?: { readonly text: string; readonly act: (pid: number, stderr: string) => void };
 }
 
 /** What one run of the program did. */
@@ -42,7 +42,7 @@ export async function runCli(args: readonly string[], options: CliOptions): Prom
       stderr += piece;
       if (!isWaiting || onStderr === undefined || !stderr.includes(onStderr.text)) return;
       isWaiting = false;
-      onStderr.act(child.pid as number);
+      onStderr.act(child.pid as number, stderr);
     });
     child.on('error', reject);
     child.on('close', (status, signal) => resolve({ args, folder, status, signal, stdout, stderr }));
