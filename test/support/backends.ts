@@ -19,6 +19,11 @@ export function describeOnBackends(title: string, body: (backend: ComputeBackend
   describeOn(BACKENDS, title, body);
 }
 
+/** One body of tests for each backend that has kernels of ours. */
+export function describeOnOurKernels(title: string, body: (backend: ComputeBackend) => void): void {
+  describeOn(['webgpu', 'wasm'], title, body);
+}
+
 /** Tests of what only the WebGPU backend has; pending where there is no adapter. */
 export function describeOnWebGpu(title: string, body: () => void): void {
   describeOn(['webgpu'], title, body);

@@ -2,6 +2,7 @@ import type { TensorInfo } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 
 import { ShapeError } from '../../errors.js';
+import { sizeOf } from '../kernel-tensors.js';
 import type { DeviceWatch } from './failures.js';
 import { watchDevice } from './failures.js';
 import type { GpuBackend, GpuPipeline } from './gpu.js';
@@ -21,7 +22,7 @@ export interface GpuKernel {
 
 /** One run of a kernel. */
 export interface GpuCall {
-  /** In the kernel's order; those that are written were made by `makeOutput`. */ readonly tensors: readonly TensorInfo[];
+  /** In the kernel's order; those that are written were made by `makeOutput`. Floats that are whole numbers in memory (a cast only renames) are converted. */ readonly tensors: readonly TensorInfo[];
   /** In the kernel's order. */ readonly uniforms: readonly number[];
   readonly workgroups: readonly [x: number, y: number, z: number];
 }
@@ -52,7 +53,13 @@ export function createDispatcher(backend: GpuBackend): GpuDispatcher {
     pipelines.set(code, pipeline);
     return pipeline;
   };
-  return {
+  const toFloats = (x: TensorInfo): TensorInfo => {
+    const y = dispatcher.makeOutput(x.shape);
+    const count = sizeOf(x.shape);
+    dispatcher.run(TO_FLOATS, { tensors: [x, y], uniforms: [count], workgroups: spreadGroups(Math.ceil(count / 64)) });
+    return y;
+  };
+  const dispatcher: GpuDispatcher = {
     backend,
     makeOutput: (shape, dtype = 'float32') => backend.makeTensorInfo(shape, dtype),
     release: ({ dataId }) => { backend.disposeData(dataId); },
@@ -60,10 +67,27 @@ export function createDispatcher(backend: GpuBackend): GpuDispatcher {
       if (call.tensors.length !== kernel.tensors.length || call.uniforms.length !== kernel.uniforms.length) {
         throw new ShapeError(`${kernel.name}: ${call.tensors.length} tensors and ${call.uniforms.length} uniforms, expected ${kernel.tensors.length} and ${kernel.uniforms.length}`);
       }
-      record(backend, pipelineOf(kernel), { kernel, call });
+      const converted = kernel.tensors.flatMap(([, access, type], i) => (access === 'read' && /f(32)?$/.test(type) && holdsIntegers(backend, call.tensors[i]) ? [i] : []));
+      const tensors = call.tensors.map((tensor, i) => (converted.includes(i) ? toFloats(tensor) : tensor));
+      record(backend, pipelineOf(kernel), { kernel, call: { ...call, tensors } });
+      for (const i of converted) backend.disposeData((tensors[i] as TensorInfo).dataId);
     },
   };
+  return dispatcher;
 }
+
+/** A tensor of floats whose buffer was cast from whole numbers or truth values still holds these. */
+function holdsIntegers(backend: GpuBackend, tensor: TensorInfo | undefined): boolean {
+  return tensor !== undefined && backend.tensorMap.get(tensor.dataId).dtype !== 'float32';
+}
+
+const TO_FLOATS: GpuKernel = {
+  name: 'BispikToFloats', tensors: [['x', 'read', 'i32'], ['y', 'read_write', 'f32']], uniforms: [['count', 'u32']],
+  code: `@compute @workgroup_size(64) fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+  let i = (group.x + group.y * groups.x) * 64u + local;
+  if (i < uniforms.count) { y[i] = f32(x[i]); }
+}`,
+};
 
 /** Workgroups for `count` units of work in one dimension, spread over two where one does not hold them: the unit is `group.x + group.y * groups.x`, and may be past the end. */
 export function spreadGroups(count: number): readonly [x: number, y: number, z: number] {

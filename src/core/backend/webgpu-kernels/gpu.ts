@@ -40,7 +40,7 @@ interface GpuPass {
  */
 export interface GpuBackend {
   readonly device: GpuDevice;
-  readonly tensorMap: { get(id: object): { readonly resource: GpuBuffer } };
+  readonly tensorMap: { get(id: object): { readonly resource: GpuBuffer; /** Of the buffer: a cast from whole numbers only renames the tensor. */ readonly dtype: DataType } };
   readonly bufferManager: { acquireBuffer(bytes: number, usage: number, ...more: readonly boolean[]): GpuBuffer };
   read(id: object): Promise<ArrayLike<number>>;
   memory(): { readonly numBytesInGPU: number };

@@ -1,11 +1,19 @@
 import type { KernelConfig } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 
+import { adamKernels } from './adam.js';
 import type { GpuDispatcher } from './dispatch.js';
+import { layerNormKernels } from './layer-norm.js';
 import { lifKernels } from './lif.js';
+import { lossKernels } from './losses.js';
+import { reduceKernels } from './reduce.js';
 
 const GROUPS: ReadonlyArray<(gpu: GpuDispatcher) => KernelConfig[]> = [
   lifKernels,
+  layerNormKernels,
+  lossKernels,
+  adamKernels,
+  reduceKernels,
 ];
 
 /** Registers every kernel of ours for the webgpu backend, in place of the standard one where there is one. */

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 
-import { startWasm } from '../../../../src/core/backend/wasm.js';
-import { callKernel, numbers, relativeDifference } from '../../../support/kernel-cases.js';
+import { describeOnOurKernels } from '../support/backends.js';
+import { awaitKernel, numbers, relativeDifference } from '../support/kernel-cases.js';
 
 const EPS = 1e-5;
 
@@ -24,12 +24,10 @@ function differences(parameters: readonly number[][], which: number, width: numb
   });
 }
 
-describe('wasm kernels: layer norm', () => {
-  before(startWasm);
-
-  it('a row by hand', () => {
+describeOnOurKernels('kernels: layer norm', () => {
+  it('a row by hand', async () => {
     // (1, 2, 3, 6): mean 3, variance 3.5.
-    const [y, mean, rstd] = callKernel('BispikLayerNorm', {
+    const [y, mean, rstd] = await awaitKernel('BispikLayerNorm', {
       x: { values: Float32Array.of(1, 2, 3, 6), shape: [1, 4] }, weight: { values: Float32Array.of(1, 1, 1, 2), shape: [4] },
       bias: { values: Float32Array.of(0, 0, 1, 0), shape: [4] },
     }, { eps: 0 });
@@ -39,18 +37,18 @@ describe('wasm kernels: layer norm', () => {
     expect(rstd?.values[0]).to.be.closeTo(r, 1e-7);
   });
 
-  for (const [rows, width] of [[1, 3], [3, 5], [4, 8], [2, 13]] as const) {
-    it(`gradients of (${rows}, ${width}) equal finite differences`, () => {
+  for (const [rows, width] of [[1, 3], [3, 5], [4, 8], [2, 13], [3, 270]] as const) {
+    it(`gradients of (${rows}, ${width}) equal finite differences`, async () => {
       const random = numbers(rows + width);
       const [x, weight, bias, dy] = [random.floats(rows * width, 2), random.floats(width), random.floats(width), random.floats(rows * width)];
       const xs = { values: x, shape: [rows, width] };
       const w = { values: weight, shape: [width] };
-      const [y, mean, rstd] = callKernel('BispikLayerNorm', { x: xs, weight: w, bias: { values: bias, shape: [width] } }, { eps: EPS });
+      const [y, mean, rstd] = await awaitKernel('BispikLayerNorm', { x: xs, weight: w, bias: { values: bias, shape: [width] } }, { eps: EPS });
       const parameters = [[...x], [...weight], [...bias], [...dy]];
       const total = (y?.values ?? new Float32Array()).reduce((sum, v, i) => sum + v * (dy[i] ?? 0), 0);
       expect(total).to.be.closeTo(objective(parameters, width), 1e-4);
       const stats = { mean: { values: mean!.values, shape: [rows] }, rstd: { values: rstd!.values, shape: [rows] } };
-      const gradients = callKernel('BispikLayerNormGrad', { dy: { values: dy, shape: [rows, width] }, x: xs, weight: w, ...stats });
+      const gradients = await awaitKernel('BispikLayerNormGrad', { dy: { values: dy, shape: [rows, width] }, x: xs, weight: w, ...stats });
       gradients.forEach(({ values }, which) => expect(relativeDifference(values, differences(parameters, which, width))).to.be.below(2e-4));
     });
   }

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 
-import { startWasm } from '../../../../src/core/backend/wasm.js';
-import { callKernel, numbers } from '../../../support/kernel-cases.js';
+import { describeOnOurKernels } from '../support/backends.js';
+import { awaitKernel, numbers } from '../support/kernel-cases.js';
 
 function logSoftmax(row: readonly number[]): number[] {
   const most = Math.max(...row);
@@ -12,11 +12,9 @@ function logSoftmax(row: readonly number[]): number[] {
 const rowsOf = (values: Float32Array, width: number): number[][] =>
   Array.from({ length: values.length / width }, (_, r) => [...values.slice(r * width, (r + 1) * width)]);
 
-describe('wasm kernels: losses of logits', () => {
-  before(startWasm);
-
-  it('cross-entropy by hand: ln 4 for uniform logits, 0 where the label is −1', () => {
-    const [loss, gradient] = callKernel('BispikCrossEntropy', {
+describeOnOurKernels('kernels: losses of logits', () => {
+  it('cross-entropy by hand: ln 4 for uniform logits, 0 where the label is −1', async () => {
+    const [loss, gradient] = await awaitKernel('BispikCrossEntropy', {
       logits: { values: new Float32Array(8).fill(3), shape: [2, 4] }, labels: { values: Int32Array.of(2, -1), shape: [2] },
     });
     expect(loss?.values[0]).to.be.closeTo(Math.log(4), 1e-7);
@@ -24,22 +22,22 @@ describe('wasm kernels: losses of logits', () => {
     [0.25, 0.25, -0.75, 0.25, 0, 0, 0, 0].forEach((v, i) => expect(gradient?.values[i]).to.be.closeTo(v, 1e-7));
   });
 
-  it('a label beyond the vocabulary gives NaN, never a wrong number', () => {
-    const [loss, gradient] = callKernel('BispikCrossEntropy', {
+  it('a label beyond the vocabulary gives NaN, never a wrong number', async () => {
+    const [loss, gradient] = await awaitKernel('BispikCrossEntropy', {
       logits: { values: new Float32Array(3), shape: [1, 3] }, labels: { values: Int32Array.of(3), shape: [1] },
     });
     expect([...(loss?.values ?? []), ...(gradient?.values ?? [])].every(Number.isNaN)).to.equal(true);
   });
 
   for (const [rows, width, scale] of [[1, 1, 1], [5, 7, 3], [3, 64, 20], [4, 513, 80]] as const) {
-    it(`(${rows}, ${width}) logits up to ±${scale} match float64`, () => {
+    it(`(${rows}, ${width}) logits up to ±${scale} match float64`, async () => {
       const random = numbers(width);
       const [student, teacher] = [random.floats(rows * width, scale), random.floats(rows * width, scale)];
       const labels = Int32Array.from({ length: rows }, () => random.below(width));
       const logits = { values: student, shape: [rows, width] };
-      const [loss, gradient] = callKernel('BispikCrossEntropy', { logits, labels: { values: labels, shape: [rows] } });
+      const [loss, gradient] = await awaitKernel('BispikCrossEntropy', { logits, labels: { values: labels, shape: [rows] } });
       const both = { student: logits, teacher: { values: teacher, shape: [rows, width] } };
-      const [divergence, slope] = callKernel('BispikSoftTarget', both, { temperature: 2 });
+      const [divergence, slope] = await awaitKernel('BispikSoftTarget', both, { temperature: 2 });
       rowsOf(student, width).forEach((row, r) => {
         const logP = logSoftmax(row);
         const label = labels[r]!;
@@ -56,10 +54,10 @@ describe('wasm kernels: losses of logits', () => {
     });
   }
 
-  it('the divergence of a distribution from itself is 0, however far the logits are shifted', () => {
+  it('the divergence of a distribution from itself is 0, however far the logits are shifted', async () => {
     const teacher = numbers(5).floats(40, 256).map((v) => Math.round(v) / 64); // the shifted values are exact, too
     const both = { student: { values: teacher.map((v) => v + 1024), shape: [1, 40] }, teacher: { values: teacher, shape: [1, 40] } };
-    const [divergence] = callKernel('BispikSoftTarget', both, { temperature: 2 });
+    const [divergence] = await awaitKernel('BispikSoftTarget', both, { temperature: 2 });
     expect(divergence?.values[0]).to.be.closeTo(0, 1e-5);
   });
 });
