@@ -1,5 +1,5 @@
 /**
- * Rewrites what is derived from src/core/config/schema.ts: the JSON Schemas for editors, and in every shipped YAML the
+ * Rewrites what is derived from src/core/config/schema.ts and src/core/eval/tasks/task-schema.ts: the JSON Schemas for editors, and in every shipped YAML the
  * comments and the keys left out. Values and the comment block at the top of a YAML stay. Run: npm run configs:update
  */
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
@@ -11,6 +11,7 @@ import type { ConfigKind } from '../src/core/config/json-schema.js';
 import { configJsonSchema } from '../src/core/config/json-schema.js';
 import { loadDistillConfig, loadTeacherConfig } from '../src/core/config/load.js';
 import { shippedConfigsFolder } from '../src/core/config/shipped.js';
+import { taskJsonSchema } from '../src/core/eval/tasks/task.js';
 
 /** The lines between the schema line and the first blank line, without their `#`. */
 export function headerOf(text: string): string[] {
@@ -22,7 +23,7 @@ export function headerOf(text: string): string[] {
 /** What the files in configs/ must be, by path relative to it. */
 export async function expectedConfigFiles(): Promise<Map<string, string>> {
   const root = shippedConfigsFolder();
-  const files = new Map<string, string>();
+  const files = new Map<string, string>([['schemas/task.schema.json', `${JSON.stringify(taskJsonSchema(), null, 2)}\n`]]);
   for (const kind of ['distill', 'teacher'] as const satisfies readonly ConfigKind[]) {
     files.set(`schemas/${kind}.schema.json`, `${JSON.stringify(configJsonSchema(kind), null, 2)}\n`);
     const load = kind === 'distill' ? loadDistillConfig : loadTeacherConfig;

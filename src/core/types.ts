@@ -10,7 +10,7 @@ export interface ProgressEvent {
   readonly done: number;
   /** Null when the total is not known. */
   readonly total: number | null;
-  readonly unit: 'bytes' | 'tokens' | 'steps' | 'tensors' | 'layers';
+  readonly unit: 'bytes' | 'tokens' | 'steps' | 'tensors' | 'layers' | 'items';
   /** Values worth showing beside the bar, e.g. `{ loss: 3.61, rate: 0.09 }`. */
   readonly values?: Readonly<Record<string, number | string>>;
 }
