@@ -5,15 +5,10 @@ import type { StartedBackend } from './started.js';
 import { activate } from './started.js';
 import type { Gpu, GpuAdapter } from './webgpu-adapter.js';
 import { findAdapter } from './webgpu-adapter.js';
+import { guardBindings } from './webgpu-kernels/binding-limit.js';
 import { createDispatcher } from './webgpu-kernels/dispatch.js';
 import type { GpuBackend } from './webgpu-kernels/gpu.js';
 import { registerGpuKernels } from './webgpu-kernels/register.js';
-
-/**
- * The tiled matrix product of tfjs. For small shapes tfjs takes forms that reduce through workgroup memory, which a software adapter
- * emulates slowly: 250 ms against 4 ms for (18, 7)·(7, 5) on SwiftShader, and the tiled form was not slower for any shape tried.
- */
-const PACKED_MATMUL = 3;
 
 /** What our kernels use where the adapter has it; TensorFlow.js asks for none of these. */
 const WANTED_FEATURES = ['shader-f16', 'subgroups'] as const;
@@ -31,8 +26,9 @@ export async function startWebGpu({ allowSoftware }: { allowSoftware: boolean })
     offerToTensorflow(gpu);
     await import('@tensorflow/tfjs-backend-webgpu'); // registers itself only when navigator.gpu is there
     await activate('webgpu');
-    if (software) tf.env().set('WEBGPU_MATMUL_PROGRAM_TYPE', PACKED_MATMUL);
-    registerGpuKernels(createDispatcher(tf.backend() as unknown as GpuBackend));
+    const backend = tf.backend() as unknown as GpuBackend;
+    guardBindings(backend);
+    registerGpuKernels(createDispatcher(backend));
     process.once('exit', destroyDevice);
     running = { device, capabilities: { spikingKernels: true, synchronousRead: false, software } };
     return running;

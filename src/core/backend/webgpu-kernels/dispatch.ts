@@ -3,9 +3,10 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import { ShapeError } from '../../errors.js';
 import { sizeOf } from '../kernel-tensors.js';
+import { requireBindable } from './binding-limit.js';
 import type { DeviceWatch } from './failures.js';
 import { watchDevice } from './failures.js';
-import type { GpuBackend, GpuPipeline } from './gpu.js';
+import type { GpuBackend, GpuPipeline, GpuResource } from './gpu.js';
 
 /** A number of a kernel that changes from call to call without a new compilation. */
 export type UniformType = 'u32' | 'i32' | 'f32';
@@ -20,9 +21,17 @@ export interface GpuKernel {
   /** WGSL extensions, e.g. `f16`. */ readonly enable?: readonly string[];
 }
 
+/** A stretch of a tensor that a kernel sees as its whole array. */
+export interface TensorRange {
+  readonly tensor: TensorInfo;
+  /** A multiple of the device's minStorageBufferOffsetAlignment. */ readonly offsetBytes: number;
+  readonly sizeBytes: number;
+}
+
 /** One run of a kernel. */
 export interface GpuCall {
-  /** In the kernel's order; those that are written were made by `makeOutput`. Floats that are whole numbers in memory (a cast only renames) are converted. */ readonly tensors: readonly TensorInfo[];
+  /** In the kernel's order; those that are written were made by `makeOutput`. Floats that are whole numbers in memory (a cast only renames) are converted. */
+  readonly tensors: ReadonlyArray<TensorInfo | TensorRange>;
   /** In the kernel's order. */ readonly uniforms: readonly number[];
   readonly workgroups: readonly [x: number, y: number, z: number];
 }
@@ -32,17 +41,19 @@ export interface GpuDispatcher {
   readonly backend: GpuBackend;
   /** An uninitialised tensor for a kernel to write. */ makeOutput(shape: readonly number[], dtype?: 'float32' | 'int32'): TensorInfo;
   /** Frees a tensor that a kernel made on the way; runs already recorded still find it. */ release(tensor: TensorInfo): void;
-  /** Records a run. Code that does not compile makes the next read fail. @throws ShapeError when the numbers of tensors or uniforms differ. */
+  /** The most bytes of a tensor that one binding may show a kernel. */ readonly bindingBytes: number;
+  /** Records a run. Code that does not compile makes the next read fail. @throws ShapeError when the numbers of tensors or uniforms differ;
+   *  BackendError when a binding is larger than the device allows. */
   run(kernel: GpuKernel, call: GpuCall): void;
 }
 
 /** GPUBufferUsage.COPY_DST | GPUBufferUsage.UNIFORM: fixed by the standard. */
 const UNIFORM_USAGE = 0x8 | 0x40;
 /** WebGPU's default limit of workgroups per dimension. */
-const MOST_GROUPS = 65_535;
+export const MOST_GROUPS = 65_535;
 
-/** A dispatcher for the active WebGPU backend. */
-export function createDispatcher(backend: GpuBackend): GpuDispatcher {
+/** A dispatcher for the active WebGPU backend. @param bindingBytes as in `GpuDispatcher`; smaller than the device's own only in tests. */
+export function createDispatcher(backend: GpuBackend, bindingBytes = backend.device.limits.maxStorageBufferBindingSize): GpuDispatcher {
   const pipelines = new Map<string, GpuPipeline>();
   const watch = watchDevice(backend);
   const pipelineOf = (kernel: GpuKernel): GpuPipeline => {
@@ -53,7 +64,8 @@ export function createDispatcher(backend: GpuBackend): GpuDispatcher {
     pipelines.set(code, pipeline);
     return pipeline;
   };
-  const toFloats = (x: TensorInfo): TensorInfo => {
+  const toFloats = (x: TensorInfo | TensorRange): TensorInfo => {
+    if ('tensor' in x) throw new ShapeError('whole numbers that were cast to floats cannot be bound in parts');
     const y = dispatcher.makeOutput(x.shape);
     const count = sizeOf(x.shape);
     dispatcher.run(TO_FLOATS, { tensors: [x, y], uniforms: [count], workgroups: spreadGroups(Math.ceil(count / 64)) });
@@ -61,24 +73,30 @@ export function createDispatcher(backend: GpuBackend): GpuDispatcher {
   };
   const dispatcher: GpuDispatcher = {
     backend,
+    bindingBytes,
     makeOutput: (shape, dtype = 'float32') => backend.makeTensorInfo(shape, dtype),
     release: ({ dataId }) => { backend.disposeData(dataId); },
     run: (kernel, call) => {
       if (call.tensors.length !== kernel.tensors.length || call.uniforms.length !== kernel.uniforms.length) {
         throw new ShapeError(`${kernel.name}: ${call.tensors.length} tensors and ${call.uniforms.length} uniforms, expected ${kernel.tensors.length} and ${kernel.uniforms.length}`);
       }
+      for (const tensor of call.tensors) requireBindable(tensor, bindingBytes, kernel.name);
       const converted = kernel.tensors.flatMap(([, access, type], i) => (access === 'read' && /f(32)?$/.test(type) && holdsIntegers(backend, call.tensors[i]) ? [i] : []));
       const tensors = call.tensors.map((tensor, i) => (converted.includes(i) ? toFloats(tensor) : tensor));
       record(backend, pipelineOf(kernel), { kernel, call: { ...call, tensors } });
-      for (const i of converted) backend.disposeData((tensors[i] as TensorInfo).dataId);
+      for (const i of converted) dispatcher.release(tensors[i] as TensorInfo);
     },
   };
   return dispatcher;
 }
 
 /** A tensor of floats whose buffer was cast from whole numbers or truth values still holds these. */
-function holdsIntegers(backend: GpuBackend, tensor: TensorInfo | undefined): boolean {
-  return tensor !== undefined && backend.tensorMap.get(tensor.dataId).dtype !== 'float32';
+function holdsIntegers(backend: GpuBackend, bound: TensorInfo | TensorRange | undefined): boolean {
+  return bound !== undefined && backend.tensorMap.get(dataIdOf(bound)).dtype !== 'float32';
+}
+
+function dataIdOf(bound: TensorInfo | TensorRange): object {
+  return 'tensor' in bound ? bound.tensor.dataId : bound.dataId;
 }
 
 const TO_FLOATS: GpuKernel = {
@@ -111,11 +129,9 @@ function compile({ device }: GpuBackend, watch: DeviceWatch, { name, code }: { r
 }
 
 function record(backend: GpuBackend, pipeline: GpuPipeline, { kernel, call }: { readonly kernel: GpuKernel; readonly call: GpuCall }): void {
-  for (const { dataId } of call.tensors) backend.uploadToGPU(dataId);
-  const buffers = call.tensors.map(({ dataId }) => backend.tensorMap.get(dataId).resource);
-  if (kernel.uniforms.length > 0) buffers.push(uniformBuffer(backend, kernel, call.uniforms));
-  const entries = buffers.map((buffer, binding) => ({ binding, resource: { buffer } }));
-  for (const { dataId } of call.tensors) backend.commandQueueOwnedIds.add(dataId);
+  const resources: GpuResource[] = call.tensors.map((tensor) => bind(backend, tensor));
+  if (kernel.uniforms.length > 0) resources.push({ buffer: uniformBuffer(backend, kernel, call.uniforms) });
+  const entries = resources.map((resource, binding) => ({ binding, resource }));
   const group = backend.device.createBindGroup({ label: kernel.name, layout: pipeline.getBindGroupLayout(0), entries });
   backend.ensureCommandEncoderReady();
   const pass = (backend.computePassEncoder ??= backend.commandEncoder!.beginComputePass());
@@ -126,6 +142,14 @@ function record(backend: GpuBackend, pipeline: GpuPipeline, { kernel, call }: { 
   if (backend.dispatchCountInPass < tf.env().getNumber('WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE')) return;
   backend.endComputePassEncoder();
   backend.submitQueue();
+}
+
+function bind(backend: GpuBackend, bound: TensorInfo | TensorRange): GpuResource {
+  const dataId = dataIdOf(bound);
+  backend.uploadToGPU(dataId);
+  backend.commandQueueOwnedIds.add(dataId);
+  const buffer = backend.tensorMap.get(dataId).resource;
+  return 'tensor' in bound ? { buffer, offset: bound.offsetBytes, size: bound.sizeBytes } : { buffer };
 }
 
 function uniformBuffer(backend: GpuBackend, { uniforms }: GpuKernel, values: readonly number[]): ReturnType<GpuBackend['bufferManager']['acquireBuffer']> {

@@ -10,8 +10,6 @@ export interface DeviceWatch {
   compile<Pipeline>(kernel: string, make: () => Pipeline): Pipeline;
 }
 
-/** GPUBufferUsage.STORAGE, fixed by the standard. */
-const STORAGE = 0x80;
 const LESS_MEMORY = ['--set train.batch=1 (and train.accumulate as many times larger)', '--set train.context=256'];
 const OTHER_BACKEND = ['--backend wasm'];
 
@@ -86,9 +84,8 @@ function refuseLargeBuffers(backend: GpuBackend): void {
   const { device: { limits }, bufferManager } = backend;
   const acquire = bufferManager.acquireBuffer.bind(bufferManager);
   bufferManager.acquireBuffer = (bytes, usage, ...more): GpuBuffer => {
-    const most = (usage & STORAGE) === 0 ? limits.maxBufferSize : Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
-    if (bytes > most) {
-      throw new BackendError(`a tensor of ${bytes} bytes was asked for; this device allows ${most} in one buffer`, { suggestions: LESS_MEMORY });
+    if (bytes > limits.maxBufferSize) {
+      throw new BackendError(`a tensor of ${bytes} bytes was asked for; this device allows ${limits.maxBufferSize} in one buffer`, { suggestions: LESS_MEMORY });
     }
     try {
       return acquire(bytes, usage, ...more);

@@ -3,7 +3,7 @@ import type { DataType, TensorInfo } from '@tensorflow/tfjs-core';
 /** The parts of the WebGPU interface that our kernels use. */
 export interface GpuDevice {
   readonly features: ReadonlySet<string>;
-  readonly limits: Readonly<Record<'maxStorageBufferBindingSize' | 'maxComputeWorkgroupStorageSize' | 'maxComputeInvocationsPerWorkgroup' | 'maxBufferSize', number>>;
+  readonly limits: Readonly<Record<GpuLimit, number>>;
   readonly queue: { writeBuffer(buffer: GpuBuffer, offset: number, values: ArrayBuffer): void };
   createShaderModule(options: { label: string; code: string }): object;
   createComputePipeline(options: { label: string; layout: 'auto'; compute: { module: object; entryPoint: string } }): GpuPipeline;
@@ -17,15 +17,22 @@ export interface GpuDevice {
 export interface GpuError {
   readonly message: string;
 }
+export type GpuLimit =
+  | 'maxStorageBufferBindingSize' | 'minStorageBufferOffsetAlignment' | 'maxBufferSize' | 'maxComputeWorkgroupStorageSize' | 'maxComputeInvocationsPerWorkgroup';
 export interface GpuBuffer {
   readonly size: number;
 }
 export interface GpuPipeline {
   getBindGroupLayout(index: number): object;
 }
+export interface GpuResource {
+  readonly buffer: GpuBuffer;
+  /** In bytes, like the size; from the start to the end where absent. */ readonly offset?: number;
+  readonly size?: number;
+}
 interface GpuBinding {
   readonly binding: number;
-  readonly resource: { readonly buffer: GpuBuffer };
+  readonly resource: GpuResource;
 }
 interface GpuPass {
   setPipeline(pipeline: GpuPipeline): void;
@@ -54,5 +61,6 @@ export interface GpuBackend {
   submitQueue(): void;
   uploadToGPU(id: object): void;
   disposeData(id: object): boolean;
+  /** What a program of theirs binds for a tensor. */ tensorToBinding(tensor: TensorInfo | null): object | null;
   makeTensorInfo(shape: readonly number[], dtype: DataType): TensorInfo;
 }

@@ -6,6 +6,7 @@ import type { GpuDispatcher } from './dispatch.js';
 import { layerNormKernels } from './layer-norm.js';
 import { lifKernels } from './lif.js';
 import { lossKernels } from './losses.js';
+import { matMulKernels } from './matmul.js';
 import { reduceKernels } from './reduce.js';
 
 const GROUPS: ReadonlyArray<(gpu: GpuDispatcher) => KernelConfig[]> = [
@@ -14,6 +15,7 @@ const GROUPS: ReadonlyArray<(gpu: GpuDispatcher) => KernelConfig[]> = [
   lossKernels,
   adamKernels,
   reduceKernels,
+  matMulKernels,
 ];
 
 /** Registers every kernel of ours for the webgpu backend, in place of the standard one where there is one. */
