@@ -76,3 +76,89 @@ function combine(
   }
   return sumDoubles(f64x2.add(low, high));
 }
+
+/**
+ * Cross-entropy `hard` (rows) and divergence `soft` (rows) of rows of logits as above, and, written over the logits, the gradient of
+ * Σ softSlope·soft + hardSlope·hard, the latter slope being read from memory. A loss whose target (`labels` or `teacher`) is 0 is 0.
+ * `scratch` holds 3·n floats.
+ */
+export function headLosses(
+  logits: usize, teacher: usize, labels: usize, soft: usize, hard: usize, rows: i32, n: i32, temperature: f32, softSlope: f32, hardSlopeAt: usize, scratch: usize,
+): void {
+  const hardSlope = load<f32>(hardSlopeAt);
+  const rowBytes = (<usize>n) << 2;
+  const probabilities = scratch, student = scratch + rowBytes, target = student + rowBytes;
+  for (let r = 0; r < rows; r++) {
+    const at = (<usize>r) << 2;
+    const label = labels == 0 ? -1 : load<i32>(labels + at);
+    const largest = largestOf(logits, n);
+    let factor: f32 = 0;
+    let value: f64 = 0;
+    if (label >= n) {
+      value = NaN;
+      factor = NaN;
+    } else if (label >= 0) {
+      const total = shiftedExp(logits, probabilities, n, largest, 1);
+      factor = <f32>(<f64>hardSlope / total);
+      value = logarithm(total) - (<f64>load<f32>(logits + ((<usize>label) << 2)) - <f64>largest);
+    }
+    store<f32>(hard + at, <f32>value);
+    if (teacher == 0) {
+      store<f32>(soft + at, 0);
+      scaleInto(label < 0 ? logits : probabilities, logits, n, factor);
+    } else {
+      const largestT = largestOf(teacher, n);
+      const totalS = shiftedExp(logits, student, n, largest, temperature);
+      const totalT = shiftedExp(teacher, target, n, largestT, temperature);
+      const mean = combineBoth(
+        logits, teacher, label < 0 ? student : probabilities, student, target, n, temperature, largestT - largest,
+        <f32>(1 / totalS), <f32>(1 / totalT), softSlope, factor,
+      );
+      store<f32>(soft + at, <f32>(mean + logarithm(totalS) - logarithm(totalT)));
+      teacher += rowBytes;
+    }
+    if (label >= 0 && label < n) {
+      const own = logits + ((<usize>label) << 2);
+      store<f32>(own, load<f32>(own) - hardSlope);
+    }
+    logits += rowBytes;
+  }
+}
+
+/** y = factor·x, zeros where the factor is 0, whatever x is. */
+function scaleInto(x: usize, y: usize, n: i32, factor: f32): void {
+  if (factor == 0) {
+    memory.fill(y, 0, (<usize>n) << 2);
+    return;
+  }
+  const factors = f32x4.splat(factor);
+  for (let i = 0; i < n; i += 4) {
+    const at = (<usize>i) << 2;
+    storeFloats(y + at, f32x4.mul(loadFloats(x + at, n - i), factors), n - i);
+  }
+}
+
+/**
+ * Writes slope·(p_S − p_T)/τ + factor·e over the logits, with p_S and p_T from the exponentials in `student` and `target`; returns
+ * Σ p_T·(z_T − z_S − shift)/τ.
+ */
+function combineBoth(
+  logits: usize, teacher: usize, e: usize, student: usize, target: usize, n: i32, temperature: f32, shift: f32,
+  factorS: f32, factorT: f32, slope: f32, factor: f32,
+): f64 {
+  const scales = f32x4.splat(1 / temperature), shifts = f32x4.splat(shift), slopes = f32x4.splat(slope / temperature), factors = f32x4.splat(factor);
+  let low = f64x2.splat(0), high = low;
+  for (let i = 0; i < n; i += 4) {
+    const at = (<usize>i) << 2;
+    const lanes = n - i;
+    const pT = v128.and(f32x4.mul(loadFloats(target + at, lanes), f32x4.splat(factorT)), firstLanes(lanes));
+    const pS = f32x4.mul(loadFloats(student + at, lanes), f32x4.splat(factorS));
+    const difference = f32x4.sub(loadFloats(teacher + at, lanes), loadFloats(logits + at, lanes));
+    const z = f32x4.mul(f32x4.sub(difference, shifts), scales);
+    low = f64x2.add(low, f64x2.mul(lowDoubles(pT), lowDoubles(z)));
+    high = f64x2.add(high, f64x2.mul(highDoubles(pT), highDoubles(z)));
+    const fromHard = f32x4.mul(loadFloats(e + at, lanes), factors);
+    storeFloats(logits + at, f32x4.add(f32x4.mul(f32x4.sub(pS, pT), slopes), fromHard), lanes);
+  }
+  return sumDoubles(f64x2.add(low, high));
+}

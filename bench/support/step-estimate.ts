@@ -1,3 +1,5 @@
+import { headLossBytes } from '../../src/core/ops/head-loss-bytes.js';
+import { HEAD_CHUNK_BYTES } from '../../src/core/ops/readout.js';
 import type { StudentConfig } from '../../src/core/student/config.js';
 import { entranceWidth } from '../../src/core/student/config.js';
 
@@ -15,8 +17,8 @@ export interface StepSizes {
  * Peak memory of one distillation step, predicted from its sizes, in bytes. TensorFlow.js frees the tensors of a step when it
  * ends, so all of them count: forward values, and the gradient of every value on the way. Per student layer, with M = T·B·L rows:
  * entrance spikes and their gradients 4·M·E; hidden currents, spikes and gradients 4·M·F; query, key, value, output and stream 26·M·D;
- * attention membranes T·B·H·L² and seven maps of B·H·L²; per teacher layer, whose own values are freed early, its output and map; seven
- * tensors of logits; weights, gradients and both moments of Adam.
+ * attention membranes T·B·H·L² and seven maps of B·H·L²; per teacher layer, whose own values are freed early, its output and map; the
+ * losses on the vocabulary as `headLossBytes` has them; weights, gradients and both moments of Adam.
  */
 export function estimateStepBytes(sizes: StepSizes): number {
   const { student, teacher, batch, context } = sizes;
@@ -27,7 +29,10 @@ export function estimateStepBytes(sizes: StepSizes): number {
   const studentLayer = rows * (4 * entranceWidth(student) + 26 * student.hiddenSize + 4 * student.feedForwardSize)
     + 7 * tokens * student.hiddenSize + (timeSteps + 7) * student.heads * map;
   const teacherLayer = tokens * teacher.hiddenSize + teacher.heads * map;
-  const ends = tokens * (7 * student.vocabSize + 10 * student.hiddenSize);
+  const ends = 10 * tokens * student.hiddenSize;
   const numbers = student.layers * studentLayer + teacher.layers * teacherLayer + ends + 4 * sizes.trained + sizes.frozen;
-  return numbers * Float32Array.BYTES_PER_ELEMENT;
+  const headLosses = headLossBytes({
+    rows: tokens, vocabulary: student.vocabSize, width: student.hiddenSize, teacherWidth: teacher.hiddenSize, chunkBytes: HEAD_CHUNK_BYTES, hasKernel: true,
+  });
+  return numbers * Float32Array.BYTES_PER_ELEMENT + headLosses;
 }

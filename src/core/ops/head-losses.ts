@@ -48,45 +48,50 @@ export function headLosses(student: Readout, targets: HeadTargets, options: Head
   return { total, soft, hard };
 }
 
+/** A walk through the rows of a batch; a target that is null has the weight 0. */
+interface Walk {
+  readonly student: Readout;
+  readonly labels: tf.Tensor1D | null;
+  readonly teacher: Readout | null;
+  readonly weights: RowWeights;
+}
+
+/** What remains of a chunk of rows. */
+interface ChunkResult extends Pick<WeightedLosses, 'soft' | 'hard'> {
+  /** (count, D): gradient of the rows' states. */ readonly states: tf.Tensor2D;
+  /** (V, D): gradient of the head, earlier chunks included. */ readonly head: tf.Tensor;
+}
+
 /** soft, hard, and the gradients of states (M, D) and head (V, D). */
 function walkRows(student: Readout, targets: HeadTargets, options: HeadLossOptions): tf.Tensor[] {
   const { softWeight, hardWeight, temperature, chunkBytes } = options;
   const rows = student.states.shape[0];
-  const teacher = softWeight === 0 ? null : targets.teacher;
-  const labels = hardWeight === 0 ? null : targets.labels;
   const labelled = tf.maximum(tf.sum(indicator(tf.greaterEqual(targets.labels, 0))), 1);
   const weights: RowWeights = { soft: softWeight * temperature ** 2 / rows, hard: tf.div(hardWeight, labelled), temperature };
-  const parts: WeightedStates[] = [];
+  const walk: Walk = { student, labels: hardWeight === 0 ? null : targets.labels, teacher: softWeight === 0 ? null : targets.teacher, weights };
+  const parts: Pick<ChunkResult, 'soft' | 'hard' | 'states'>[] = [];
   let head: tf.Tensor | null = null;
   for (const chunk of chunkRows({ rows, vocabulary: student.head.shape[0], chunkBytes })) {
-    const part = walkChunk(sliceReadout(student, chunk), {
-      labels: labels === null ? null : sliceRows(labels, chunk), teacher: teacher === null ? null : sliceReadout(teacher, chunk),
-    }, { weights, head });
+    const part = walkChunk(walk, chunk, head);
     head?.dispose();
     head = part.head;
     parts.push(part);
   }
-  const joined = <K extends 'soft' | 'hard' | 'states'>(key: K): WeightedStates[K] => joinRows(parts.map((part) => part[key]));
+  const joined = (key: 'soft' | 'hard' | 'states'): tf.Tensor => joinRows<tf.Tensor>(parts.map((part) => part[key]));
   return [tf.mul(tf.sum(joined('soft')), weights.soft), tf.mul(tf.sum(joined('hard')), weights.hard), joined('states'), head as unknown as tf.Tensor];
 }
 
-/** What remains of a chunk of rows. */
-interface WeightedStates extends Pick<WeightedLosses, 'soft' | 'hard'> {
-  /** (count, D): gradient of the rows' states. */ readonly states: tf.Tensor2D;
-}
-
-/** Losses and gradients of a chunk of rows, the gradient of the head (V, D) added to that of earlier ones. */
-function walkChunk(
-  student: Readout, targets: { readonly labels: tf.Tensor1D | null; readonly teacher: Readout | null },
-  walk: { readonly weights: RowWeights; readonly head: tf.Tensor | null },
-): WeightedStates & { readonly head: tf.Tensor } {
+/** Losses and gradients of a chunk of rows. @param head gradient of the head so far. */
+function walkChunk({ student, labels, teacher, weights }: Walk, chunk: RowChunk, head: tf.Tensor | null): ChunkResult {
   return tf.tidy(() => {
+    const own = sliceReadout(student, chunk);
     // In a tidy of their own: the logits are gone when the products begin.
-    const { soft, hard, gradient } = tf.tidy(() => ({ ...weightedLosses(
-      readoutLogits(student), { labels: targets.labels, teacher: targets.teacher === null ? null : readoutLogits(targets.teacher) }, walk.weights,
-    ) }));
-    const head = tf.matMul(gradient, student.states, true);
-    return { soft, hard, states: tf.matMul<tf.Tensor2D>(gradient, student.head), head: walk.head === null ? head : tf.add(walk.head, head) };
+    const { soft, hard, gradient } = tf.tidy(() => {
+      const targets = { labels: labels === null ? null : sliceRows(labels, chunk), teacher: teacher === null ? null : readoutLogits(sliceReadout(teacher, chunk)) };
+      return { ...weightedLosses(readoutLogits(own), targets, weights) };
+    });
+    const ofHead = tf.matMul(gradient, own.states, true);
+    return { soft, hard, states: tf.matMul<tf.Tensor2D>(gradient, student.head), head: head === null ? ofHead : tf.add(head, ofHead) };
   });
 }
 

@@ -5,7 +5,7 @@ export type SpikingKernel =
   | 'BispikSpikeMatMul' | 'BispikSpikeMatMulGradW'
   | 'BispikLayerNorm' | 'BispikLayerNormGrad'
   | 'BispikTiledAttention' | 'BispikAlignedAttention' | 'BispikStreamedAttention'
-  | 'BispikCrossEntropy' | 'BispikSoftTarget';
+  | 'BispikCrossEntropy' | 'BispikSoftTarget' | 'BispikHeadLosses';
 
 /** True when the active backend has its own version of a kernel. */
 export function hasKernel(name: SpikingKernel): boolean {

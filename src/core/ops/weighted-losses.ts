@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { hasKernel, output, runKernel } from './kernels.js';
 import { crossEntropy, softTargetDivergence } from './logit-losses.js';
 
 /** What rows of logits are compared with; null: not at all. */
@@ -27,6 +28,14 @@ export interface WeightedLosses {
  * @param logits (M, V): the caller's to dispose and not to use any more, because a kernel may write the gradient over them.
  */
 export function weightedLosses(logits: tf.Tensor2D, targets: RowTargets, weights: RowWeights): WeightedLosses {
+  if (hasKernel('BispikHeadLosses')) {
+    const inputs = {
+      logits, hardSlope: weights.hard,
+      ...(targets.labels === null ? {} : { labels: targets.labels }), ...(targets.teacher === null ? {} : { teacher: targets.teacher }),
+    };
+    const outputs = runKernel('BispikHeadLosses', inputs, { softSlope: weights.soft, temperature: weights.temperature });
+    return { soft: output(outputs, 0), hard: output(outputs, 1), gradient: output(outputs, 2) };
+  }
   return tf.tidy(() => {
     const rows = logits.shape[0];
     const soft = targets.teacher === null ? null : softTargetDivergence(logits, targets.teacher, weights.temperature);

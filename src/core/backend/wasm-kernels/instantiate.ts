@@ -5,7 +5,7 @@ export const KERNEL_EXPORTS = [
   'gemm', 'gemmScratchBytes', 'exp', 'segmentSum', 'sumMiddle', 'lif', 'lifGrad', 'lifScratchBytes',
   'spikeMatMul', 'spikeMatMulScratchBytes', 'spikeMatMulGradW', 'spikeMatMulGradWScratchBytes',
   'attention', 'attentionScratchBytes', 'attentionGrad', 'attentionGradScratchBytes',
-  'layerNorm', 'layerNormGrad', 'crossEntropy', 'softTarget', 'adamStep',
+  'layerNorm', 'layerNormGrad', 'crossEntropy', 'headLosses', 'softTarget', 'adamStep',
   'maximum', 'copyRuns', 'gather', 'greaterEqual', 'less', 'repeatRuns', 'transposeMatrices',
 ] as const;
 export type KernelExport = (typeof KERNEL_EXPORTS)[number];

@@ -4,20 +4,22 @@ import { ShapeError } from '../../errors.js';
 import { expectShape, extents, inputOf } from '../kernel-tensors.js';
 import type { KernelHeap } from './heap.js';
 
-/** `BispikCrossEntropy` and `BispikSoftTarget`: loss and gradient of each row of logits in one pass. */
+/**
+ * `BispikCrossEntropy` and `BispikSoftTarget`: loss and gradient of each row of logits in one pass; `BispikHeadLosses`: both losses and the
+ * gradient of their weighted sum, written over the logits.
+ */
 export function lossKernels(heap: KernelHeap): KernelConfig[] {
   return [
     { kernelName: 'BispikCrossEntropy', backendName: 'wasm', kernelFunc: ({ inputs }) => crossEntropy(heap, inputs) },
     { kernelName: 'BispikSoftTarget', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => softTarget(heap, inputs, attrs) },
+    { kernelName: 'BispikHeadLosses', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => headLosses(heap, inputs, attrs) },
   ];
 }
 
 function crossEntropy(heap: KernelHeap, inputs: NamedTensorInfoMap): TensorInfo[] {
-  const [logits, labels] = [inputOf(inputs, 'logits'), inputOf(inputs, 'labels')];
+  const logits = inputOf(inputs, 'logits');
   const [rows = 0, vocabulary = 0] = extents(logits, 2, 'logits');
-  if (labels.dtype !== 'int32' || extents(labels, 1, 'labels')[0] !== rows) {
-    throw new ShapeError(`labels are ${labels.dtype} [${labels.shape.join(', ')}]; int32 [${rows}] was expected`);
-  }
+  const labels = labelsOf(inputOf(inputs, 'labels'), rows);
   const outputs = [heap.output([rows]), heap.output([rows, vocabulary])];
   heap.call.crossEntropy(...[logits, labels, ...outputs].map(heap.address), rows, vocabulary);
   return outputs;
@@ -33,4 +35,25 @@ function softTarget(heap: KernelHeap, inputs: NamedTensorInfoMap, attrs: NamedAt
     heap.call.softTarget(...tensors, rows, vocabulary, Number(attrs?.['temperature']), scratch);
   });
   return outputs;
+}
+
+function headLosses(heap: KernelHeap, inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): TensorInfo[] {
+  const [logits, hardSlope, { labels, teacher }] = [inputOf(inputs, 'logits'), inputOf(inputs, 'hardSlope'), inputs];
+  const [rows = 0, vocabulary = 0] = extents(logits, 2, 'logits');
+  expectShape(hardSlope, [], 'hardSlope');
+  if (labels !== undefined) labelsOf(labels, rows);
+  if (teacher !== undefined) expectShape(teacher, [rows, vocabulary], 'teacher');
+  const losses = [heap.output([rows]), heap.output([rows])];
+  const targets = [teacher, labels].map((tensor) => (tensor === undefined ? 0 : heap.address(tensor)));
+  heap.withScratch(3 * 4 * vocabulary, (scratch) => {
+    const slopes = [Number(attrs?.['temperature']), Number(attrs?.['softSlope']), heap.address(hardSlope)];
+    heap.call.headLosses(heap.address(logits), ...targets, ...losses.map(heap.address), rows, vocabulary, ...slopes, scratch);
+  });
+  return [...losses, heap.share(logits)];
+}
+
+/** The labels themselves. @throws ShapeError unless they are one int32 per row. */
+function labelsOf(labels: TensorInfo, rows: number): TensorInfo {
+  if (labels.dtype === 'int32' && labels.shape.length === 1 && labels.shape[0] === rows) return labels;
+  throw new ShapeError(`labels are ${labels.dtype} [${labels.shape.join(', ')}]; int32 [${rows}] was expected`);
 }
