@@ -7,6 +7,8 @@ const schedule = (learningRate: number) => ({
   batch: wholeNumber(1).default(16).describe('Sequences in one forward pass [sequences].'),
   context: wholeNumber(2).default(64).describe('Length of a training sequence; at most the context of the model [tokens].'),
   accumulate: wholeNumber(1).default(1).describe('Batches whose gradients are averaged into one update [batches].'),
+  recompute: z.enum(['none', 'blocks']).default('none')
+    .describe('What the backward pass computes again instead of keeping it: nothing, or every block from the stream at its entrance. Less memory, the same weights.'),
   learningRate: positive().max(1).default(learningRate)
     .describe('Peak learning rate of Adam. The first knob to turn: sweep 2e-3 to 2e-2 at each new width.'),
   warmupSteps: wholeNumber(0).default(60).describe('Updates over which the learning rate rises linearly from 0; fewer than `steps` [steps].'),

@@ -3,9 +3,11 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { TokenBatch } from '../corpus/batches.js';
 import { batchTensors, meanNll } from '../ops/batch-tensors.js';
 import { HEAD_CHUNK_BYTES, readoutNll } from '../ops/readout.js';
+import { runRecomputed, runTidied } from '../ops/recompute.js';
 import type { StudentConfig } from '../student/config.js';
-import { studentForward } from '../student/forward.js';
-import { assertBinary, assertBinarySync, binaryWatch, observeBoth, rateCollector } from '../student/observe.js';
+import type { Student } from '../student/forward.js';
+import { studentPass } from '../student/forward.js';
+import { assertBinary, assertBinarySync, binaryWatch, ignoreSpikes, rateCollector } from '../student/observe.js';
 import { parameterShapes } from '../student/parameters.js';
 import type { LossTerms, TrainingTask } from '../train/task.js';
 import { alignmentTargets } from './attention-loss.js';
@@ -26,6 +28,8 @@ export interface DistillTaskOptions {
   /** Checks in every step that only {0,1} enters matrix products (WebGPU cannot read back inside a step: there, and everywhere,
    *  validation checks it always). */
   readonly checkBinary: boolean;
+  /** Keep only the streams between blocks for the backward pass, which runs every block again: less memory, the same gradients. */
+  readonly recompute: boolean;
   /** Writes the student folder. */ readonly exportStudent: (parameters: ReadonlyMap<string, tf.Tensor>, folder: string) => Promise<void>;
 }
 
@@ -54,7 +58,7 @@ export function createDistillTask(options: DistillTaskOptions): TrainingTask {
 }
 
 interface TaskContext {
-  readonly student: { config: StudentConfig; parameters: ReadonlyMap<string, tf.Tensor> };
+  readonly student: Student;
   readonly terms: readonly LossElement[];
   readonly options: DistillTaskOptions;
 }
@@ -64,30 +68,26 @@ function distillLosses(batch: TokenBatch, context: TaskContext): LossTerms {
   const { ids, labels } = batchTensors(batch.tokens, options.context);
   const teacher = options.source.targets(batch, ids);
   const { timeSteps } = student.config.neuron;
-  const { observe, rates } = rateCollector(timeSteps);
-  const watch = binaryWatch(timeSteps);
+  const { observe: observeRates, rates } = rateCollector();
+  const watch = options.checkBinary && tf.getBackend() !== 'webgpu' ? binaryWatch(timeSteps) : null;
   const aligned = comparedAttention(context.terms);
-  const trace = studentForward(student, ids, {
-    observe: options.checkBinary ? observeBoth(observe, watch.observe) : observe,
+  const trace = studentPass(student, ids, {
+    run: options.recompute ? runRecomputed : runTidied, observe: watch?.observe ?? ignoreSpikes, observeRates,
     alignTo: aligned === undefined ? null : alignmentTargets(teacher.attention, aligned),
   });
   const { total, terms } = totalLoss(context.terms, { student: trace, teacher, labels, rates });
-  if (options.checkBinary && tf.getBackend() !== 'webgpu') assertBinarySync(watch.violations);
+  if (watch !== null) assertBinarySync(watch.violations);
   return { total, terms, rates };
 }
 
 /** Mean loss over windows; every forward pass is checked to be binary. */
 async function validate(windows: readonly Int32Array[], student: TaskContext['student']): Promise<number> {
   const watch = binaryWatch(student.config.neuron.timeSteps);
-  const kept: typeof watch.violations = [];
   const nll = await meanNll(windows, ({ ids, labels }) => {
-    watch.violations.length = 0;
-    const { readout } = studentForward(student, ids, { observe: watch.observe, alignTo: null });
-    kept.push(...watch.violations.map((violation) => ({ ...violation, count: tf.keep(violation.count) })));
+    const { readout } = studentPass(student, ids, { run: runTidied, observe: watch.observe, observeRates: () => undefined, alignTo: null });
     return readoutNll(readout, labels, HEAD_CHUNK_BYTES);
   });
-  await assertBinary(kept);
-  tf.dispose(kept.map(({ count }) => count));
+  await assertBinary(watch.violations);
   return nll;
 }
 

@@ -24,6 +24,19 @@ export interface AlignmentTarget {
   readonly form: AlignmentForm;
 }
 
+/** The tensors of a target, which a segment of a model has to be handed. */
+export function targetTensors({ teacher }: AlignmentTarget): tf.Tensor[] {
+  return teacher.kind === 'maps' ? [teacher.probabilities] : [teacher.query, teacher.key];
+}
+
+/** The same target made of these tensors. */
+export function withTensors(target: AlignmentTarget, tensors: readonly tf.Tensor[]): AlignmentTarget {
+  const [first, second] = tensors;
+  return target.teacher.kind === 'maps'
+    ? { ...target, teacher: { kind: 'maps', probabilities: first as tf.Tensor4D } }
+    : { ...target, teacher: { ...target.teacher, query: first as tf.Tensor2D, key: second as tf.Tensor2D } };
+}
+
 /** Spiking attention whose map nobody asks for. */
 export interface AttentionValues {
   /** (T, B, L, D): how many of the keys attended to carry a spike in this channel; integers 0…L. */ readonly values: tf.Tensor4D;

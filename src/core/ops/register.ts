@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import { registerLif } from './lif.js';
+import { registerRecompute } from './recompute.js';
 import { registerSpikingAttention } from './spiking-attention.js';
 
 /**
@@ -11,4 +12,5 @@ export function registerOperations(): void {
   if (tf.getGradient('Mean') == null) throw new Error('TensorFlow.js has no gradients registered: are two copies of tfjs-core installed?');
   registerLif(tf.getBackend());
   registerSpikingAttention(tf.getBackend());
+  registerRecompute(tf.getBackend());
 }

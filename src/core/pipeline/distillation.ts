@@ -48,7 +48,7 @@ export async function createDistillation(parts: DistillationParts, isRestored: b
     ? new Map(Array.from(parameterShapes(studentConfig), ([name, shape]) => [name, tf.zeros([...shape])] as const))
     : await firstWeights(parts);
   return createDistillTask({
-    config: studentConfig, source: liveSource(teacher), context: config.train.context, checkBinary: config.checkBinary,
+    config: studentConfig, source: liveSource(teacher), context: config.train.context, checkBinary: config.checkBinary, recompute: config.train.recompute === 'blocks',
     initial: new Map([...start, ...projections.parameters]),
     terms: (parameters) => spadTerms({ settings: config.distill, student: studentConfig, teacher: teacher.config, projections }, parameters),
     exportStudent: (parameters, target) => parts.exportStudent({ config: studentConfig, parameters }, target),

@@ -31,7 +31,7 @@ async function createReplica(from: ReplicaPlan): Promise<TrainingTask> {
   if (from.kind === 'teacher') {
     const { config, tokenizer: { vocabSize, bosId, eosId } } = from;
     const teacher = initTeacher({ ...config.model, vocabSize, bosId, eosId, padId: null }, createRandom(0));
-    return createTeacherTask({ teacher, context: config.train.context, exportTeacher: exportNothing });
+    return createTeacherTask({ teacher, context: config.train.context, recompute: config.train.recompute === 'blocks', exportTeacher: exportNothing });
   }
   const { config } = from;
   const teacher = uploadTeacher(await loadTeacher(teacherFolder(config.teacher)));

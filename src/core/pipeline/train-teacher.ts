@@ -70,7 +70,7 @@ export async function trainTeacher(
   const { bosId, eosId, vocabSize } = tokenizer;
   const initial = initTeacher({ ...config.model, vocabSize, bosId, eosId, padId: null }, createRandom(deriveSeed(config.seed, STREAM.start)));
   const task = createTeacherTask({
-    teacher: initial, context: config.train.context,
+    teacher: initial, context: config.train.context, recompute: config.train.recompute === 'blocks',
     exportTeacher: async (teacher, folder) => {
       await copyTokenizer(tokenizerFolder, folder);
       await writeTeacher(folder, await downloadTeacher(teacher), { source: 'train-teacher', commit: null, ...provenance, ...hashes, config });

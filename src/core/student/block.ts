@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import type { LifInput, SpikeTensor } from '../ops/lif.js';
 import { lif } from '../ops/lif.js';
+import { addWrite } from '../ops/reduce.js';
 import { spikeLinear } from '../ops/spike-linear.js';
 import type { SpikeSite } from '../types.js';
 import type { StudentConfig } from './config.js';
@@ -14,11 +15,14 @@ export interface SpikeEvent {
   readonly layer: number;
   readonly site: SpikeSite;
   /** (T, N, C), with 3D channels for `query`, or for `attention` how many keys of each query fired, over all time steps: (B, H, L). */ readonly spikes: tf.Tensor;
-  /** Mean firing rate, (1), or (3) for `query`; null for `attention`, where `attentionDensity` computes it. */ readonly rates: tf.Tensor1D | null;
+  /** Mean firing rate, (1), or (3) for `query`; null for the attention of a decoding session. */ readonly rates: tf.Tensor1D | null;
 }
 
 /** Sees every spike tensor of a forward pass. */
 export type SpikeObserver = (event: SpikeEvent) => void;
+
+/** Sees the firing rates of a forward pass. */
+export type RateObserver = (event: Omit<SpikeEvent, 'spikes'>) => void;
 
 /** Blocks of channels that are sites of their own. */
 const sitesIn = (site: SpikeSite): number => (site === 'query' ? 3 : 1);
@@ -40,8 +44,8 @@ export interface BlockContext {
  * @param stream (T, N, D), or (1, N, D) while it is still the constant embedding current. @returns the stream after the block.
  */
 export function block(stream: tf.Tensor3D, context: BlockContext): tf.Tensor3D {
-  const attended = tf.add(stream, attentionSubLayer(stream, context)) as tf.Tensor3D;
-  return tf.add(attended, feedForwardSubLayer(attended, context)) as tf.Tensor3D;
+  const attended = addWrite(stream, attentionSubLayer(stream, context));
+  return addWrite(attended, feedForwardSubLayer(attended, context));
 }
 
 /** SFSA (Algorithm 1) with the neurons around it: what it writes to the stream, (T, N, D). */

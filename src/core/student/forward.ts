@@ -1,17 +1,21 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import type { AlignmentTarget } from '../ops/attention-alignment.js';
-import { alignedAttention, attentionValues } from '../ops/attention-alignment.js';
+import { alignedAttention, attentionValues, targetTensors, withTensors } from '../ops/attention-alignment.js';
+import { attentionDensity } from '../ops/firing-rate.js';
 import { meanOver, scale } from '../ops/reduce.js';
 import { layerNorm } from '../ops/layer-norm.js';
 import type { SpikeTensor } from '../ops/lif.js';
 import type { Readout } from '../ops/readout.js';
+import type { SegmentRunner } from '../ops/recompute.js';
+import { runHeld } from '../ops/recompute.js';
+import type { SpikeSite } from '../types.js';
 import { layerAttention } from './attention.js';
-import type { SpikeObserver } from './block.js';
+import type { RateObserver, SpikeEvent, SpikeObserver } from './block.js';
 import { block } from './block.js';
 import type { StudentConfig } from './config.js';
 import type { StudentParameters } from './parameters.js';
-import { parameter } from './parameters.js';
+import { layerName, parameter } from './parameters.js';
 
 /** What a student computed; field names are those of the teacher's trace. */
 export interface StudentTrace {
@@ -33,32 +37,95 @@ export interface ForwardOptions {
   /** What a layer's attention is aligned with; null for no loss. */ readonly alignTo: ((layer: number) => AlignmentTarget) | null;
 }
 
+/** How a pass through the blocks is run. */
+export interface PassOptions extends ForwardOptions {
+  /** How a block is run, and so what of it stays in memory. */ readonly run: SegmentRunner;
+  /** Sees every block's spikes once; what it makes of them is not differentiable and must be kept to outlive the block. */ readonly observe: SpikeObserver;
+  /** Sees the firing rates, which are differentiable and the caller's. */ readonly observeRates: RateObserver;
+}
+
+/** Forward pass with all its values, those of every block included: `studentPass` in the caller's tidy. */
+export function studentForward(student: Student, ids: tf.Tensor2D, options: ForwardOptions): StudentTrace {
+  return studentPass(student, ids, { ...options, run: runHeld, observeRates: () => undefined });
+}
+
 /**
  * Full forward pass. The residual stream is (T, B·L, D); it starts as the same embedding current at every time step (A.2), each
  * block adds to it, and the logits are head(LN(mean over T)) with the head tied to the token embedding (A.6).
  * @param ids (B, L) int32, L ≤ contextLength. @returns tensors owned by the caller's tidy.
  */
-export function studentForward(student: Student, ids: tf.Tensor2D, { observe, alignTo }: ForwardOptions): StudentTrace {
-  const { config, parameters } = student;
+export function studentPass(student: Student, ids: tf.Tensor2D, options: PassOptions): StudentTrace {
+  const { config } = student;
   const [batch, length] = ids.shape;
-  const rows = batch * length;
-  const alignment: tf.Scalar[] = [];
-  const attend = (layer: number, qkv: SpikeTensor<tf.Rank.R3>): tf.Tensor3D => {
-    const [timeSteps, , width] = qkv.shape;
-    const input = layerAttention(tf.reshape(qkv, [timeSteps, batch, length, width]), layer, student);
-    const { values, counts, loss } = alignTo === null ? { ...attentionValues(input, config.neuron), loss: null } : alignedAttention(input, config.neuron, alignTo(layer));
-    if (loss !== null) alignment.push(loss);
-    observe({ layer, site: 'attention', spikes: counts, rates: null });
-    return tf.reshape(values, [timeSteps, rows, width / 3]);
-  };
   const embedding = embed(student, ids, 0);
-  let stream = tf.reshape<tf.Rank.R3>(config.embeddingGain === 1 ? embedding : scale(embedding, config.embeddingGain), [1, rows, config.hiddenSize]);
+  let stream = tf.reshape<tf.Rank.R3>(config.embeddingGain === 1 ? embedding : scale(embedding, config.embeddingGain), [1, batch * length, config.hiddenSize]);
   const hidden: tf.Tensor3D[] = [];
+  const alignment: tf.Scalar[] = [];
   for (let layer = 0; layer < config.layers; layer++) {
-    stream = block(stream, { parameters, config, layer, attend, observe });
-    hidden.push(tf.reshape(meanOver(stream, [0]), [batch, length, config.hiddenSize]));
+    const passed = passBlock(stream, { student, options, layer, batch });
+    stream = passed.stream;
+    hidden.push(passed.hidden);
+    if (passed.loss !== undefined) alignment.push(passed.loss);
   }
   return { readout: readout(student, stream), embedding, hidden, alignment };
+}
+
+interface BlockPlace {
+  readonly student: Student;
+  readonly options: PassOptions;
+  readonly layer: number;
+  /** B */ readonly batch: number;
+}
+
+/** What is needed of a block once it has run. */
+interface PassedBlock {
+  readonly stream: tf.Tensor3D;
+  readonly hidden: tf.Tensor3D;
+  readonly loss: tf.Scalar | undefined;
+}
+
+/** One block as a segment: a function of its stream and of what it is aligned with. */
+function passBlock(stream: tf.Tensor3D, { student, options, layer, batch }: BlockPlace): PassedBlock {
+  const target = options.alignTo?.(layer) ?? null;
+  const parameters = Array.from(student.parameters).filter(([name]) => name.startsWith(layerName(layer, ''))).map(([, tensor]) => tensor);
+  const sites: SpikeSite[] = [];
+  const inputs = [stream, ...(target === null ? [] : targetTensors(target))];
+  const outputs = options.run({ inputs, parameters }, ([x, ...constants], isFirst) => {
+    const rates: tf.Tensor[] = [];
+    const observe = (event: SpikeEvent): void => {
+      rates.push(event.rates as tf.Tensor);
+      if (!isFirst) return;
+      sites.push(event.site);
+      options.observe(event);
+    };
+    const aligned = target === null ? null : withTensors(target, constants);
+    const { out, losses } = runBlock(x as tf.Tensor3D, { student, layer, batch, observe, aligned });
+    return [out, tf.reshape(meanOver(out, [0]), [batch, -1, student.config.hiddenSize]), ...rates, ...losses];
+  });
+  sites.forEach((site, i) => options.observeRates({ layer, site, rates: outputs[2 + i] as tf.Tensor1D }));
+  return { stream: outputs[0] as tf.Tensor3D, hidden: outputs[1] as tf.Tensor3D, loss: outputs[2 + sites.length] as tf.Scalar | undefined };
+}
+
+interface BlockRun {
+  readonly student: Student;
+  readonly layer: number;
+  /** B */ readonly batch: number;
+  readonly observe: SpikeObserver;
+  readonly aligned: AlignmentTarget | null;
+}
+
+function runBlock(stream: tf.Tensor3D, { student, layer, batch, observe, aligned }: BlockRun): { out: tf.Tensor3D; losses: tf.Scalar[] } {
+  const { config, parameters } = student;
+  const losses: tf.Scalar[] = [];
+  const attend = (of: number, qkv: SpikeTensor<tf.Rank.R3>): tf.Tensor3D => {
+    const [timeSteps, rows, width] = qkv.shape;
+    const input = layerAttention(tf.reshape(qkv, [timeSteps, batch, rows / batch, width]), of, student);
+    const { values, counts, loss } = aligned === null ? { ...attentionValues(input, config.neuron), loss: null } : alignedAttention(input, config.neuron, aligned);
+    if (loss !== null) losses.push(loss);
+    observe({ layer, site: 'attention', spikes: counts, rates: tf.reshape(attentionDensity(counts, timeSteps), [1]) });
+    return tf.reshape(values, [timeSteps, rows, width / 3]);
+  };
+  return { out: block(stream, { parameters, config, layer, attend, observe }), losses };
 }
 
 /** Token + position embedding of ids (B, L) whose first token stands at `offset`: (B, L, D). */

@@ -2,9 +2,8 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import { indicator } from '../ops/indicator.js';
 import { NumericError } from '../errors.js';
-import { attentionDensity } from '../ops/firing-rate.js';
 import type { SpikeSite } from '../types.js';
-import type { SpikeObserver } from './block.js';
+import type { RateObserver, SpikeObserver } from './block.js';
 
 /** A site's mean firing rate as a tensor, differentiable. */
 export interface SiteRateTensor {
@@ -13,14 +12,11 @@ export interface SiteRateTensor {
   readonly rate: tf.Scalar;
 }
 
-/** Collects the mean firing rate of every site of a forward pass of T time steps. */
-export function rateCollector(timeSteps: number): { observe: SpikeObserver; rates: SiteRateTensor[] } {
+/** Collects the mean firing rate of every site of a forward pass. */
+export function rateCollector(): { observe: RateObserver; rates: SiteRateTensor[] } {
   const rates: SiteRateTensor[] = [];
-  const observe: SpikeObserver = ({ layer, site, spikes, rates: perSite }) => {
-    if (perSite === null) {
-      rates.push({ layer, site, rate: attentionDensity(spikes as tf.Tensor3D, timeSteps) });
-      return;
-    }
+  const observe: RateObserver = ({ layer, site, rates: perSite }) => {
+    if (perSite === null) throw new Error(`layer ${layer}, site ${site}: its rate was not computed`);
     const sites: SpikeSite[] = site === 'query' ? ['query', 'key', 'value'] : [site];
     // The gradient of an unstack with one output fails in TensorFlow.js 4.22.
     const perSiteRates = sites.length === 1 ? [tf.reshape<tf.Rank.R0>(perSite, [])] : (tf.unstack(perSite) as tf.Scalar[]);
@@ -41,20 +37,20 @@ export function observeBoth(first: SpikeObserver, second: SpikeObserver): SpikeO
 export const ignoreSpikes: SpikeObserver = () => undefined;
 
 /**
- * Counts values outside {0,1} among everything that enters a matrix product of the blocks. The tensors it keeps belong to the
- * tidy of the forward pass; `assertBinary` reads them and must be called before that tidy ends, or after `tf.keep`.
+ * Counts values outside {0,1} among everything that enters a matrix product of the blocks. The counts are kept; `assertBinary` reads and
+ * disposes them.
  */
 export function binaryWatch(timeSteps: number): { observe: SpikeObserver; violations: BinaryViolation[] } {
   const violations: BinaryViolation[] = [];
-  const observe: SpikeObserver = ({ layer, site, spikes }) => {
+  const observe: SpikeObserver = ({ layer, site, spikes }) => tf.tidy(() => {
     // Attention spikes come as counts: query i has i + 1 keys and T time steps, so its count is an integer from 0 to T·(i + 1).
     const most = site === 'attention' ? tf.mul(tf.range(1, (spikes.shape[2] ?? 0) + 1), timeSteps) : tf.scalar(1);
     const rounded = tf.round(spikes);
     // Where counts are sums of a mean over time, 1/T is rounded in each of them.
     const isWhole = tf.lessEqual(tf.abs(tf.sub(spikes, rounded)), tf.mul(tf.maximum(rounded, 1), 1e-5));
     const isLevel = tf.logicalAnd(isWhole, tf.logicalAnd(tf.greaterEqual(rounded, 0), tf.lessEqual(rounded, most)));
-    violations.push({ layer, site, count: tf.sum(indicator(tf.logicalNot(isLevel))) as tf.Scalar });
-  };
+    violations.push({ layer, site, count: tf.keep(tf.sum(indicator(tf.logicalNot(isLevel)))) as tf.Scalar });
+  });
   return { observe, violations };
 }
 
@@ -67,12 +63,20 @@ export interface BinaryViolation {
 
 /** @throws NumericError naming the first site where something other than 0 or 1 entered a matrix product. */
 export async function assertBinary(violations: readonly BinaryViolation[]): Promise<void> {
-  for (const violation of violations) refuse(violation, (await violation.count.data())[0] ?? 0);
+  try {
+    for (const violation of violations) refuse(violation, (await violation.count.data())[0] ?? 0);
+  } finally {
+    tf.dispose(violations.map(({ count }) => count));
+  }
 }
 
 /** As `assertBinary`, for backends that can read back at once (all but WebGPU). */
 export function assertBinarySync(violations: readonly BinaryViolation[]): void {
-  for (const violation of violations) refuse(violation, violation.count.dataSync()[0] ?? 0);
+  try {
+    for (const violation of violations) refuse(violation, violation.count.dataSync()[0] ?? 0);
+  } finally {
+    tf.dispose(violations.map(({ count }) => count));
+  }
 }
 
 function refuse({ layer, site }: BinaryViolation, found: number): void {

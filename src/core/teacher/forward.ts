@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import { layerNorm } from '../ops/layer-norm.js';
 import type { Readout } from '../ops/readout.js';
+import type { SegmentRunner } from '../ops/recompute.js';
 import type { AttentionShape, AttentionStream, SoftmaxInput } from '../ops/softmax-attention.js';
 import { futureScores, softmaxAttention, streamedAttention } from '../ops/softmax-attention.js';
 import { OPT_POSITION_OFFSET } from './config.js';
@@ -48,6 +49,28 @@ export function streamTeacher(teacher: Teacher, ids: tf.Tensor2D): TeacherTrace<
   return decode(teacher, ids, (qkv, shape) => ({ context: streamedAttention(qkv, shape), attention: { query: qkv.query, key: qkv.key, ...shape } }));
 }
 
+/** The readout and nothing else, differentiable. @param run decides what of each layer stays in memory. */
+export function teacherReadout(teacher: Teacher, ids: tf.Tensor2D, run: SegmentRunner): Readout {
+  const [batch, length] = ids.shape;
+  const { layers, heads, hiddenSize } = teacher.config;
+  const future = futureScores(length);
+  let stream = tf.reshape<tf.Rank.R2>(embed(teacher, ids), [batch * length, hiddenSize]);
+  for (let layer = 0; layer < layers; layer++) {
+    const parameters = Array.from(teacher.parameters).filter(([name]) => name.startsWith(`layers.${layer}.`)).map(([, tensor]) => tensor);
+    const [output] = run({ inputs: [stream, future], parameters }, ([x, scores]) => {
+      const attend: Attend<null> = (qkv, shape) => ({ context: softmaxAttention(qkv, shape, scores as tf.Tensor2D).context, attention: null });
+      return [decoderLayer(teacher, x as tf.Tensor2D, { layer, attend: (qkv) => attend(qkv, { batch, length, heads }) }).trace.output];
+    });
+    stream = output as tf.Tensor2D;
+  }
+  return readout(teacher, stream);
+}
+
+/** Frees what a layer does not hand out. */
+function tidyLayer<A>(run: () => ReturnType<typeof decoderLayer<A>>): ReturnType<typeof decoderLayer<A>> {
+  return tf.tidy(() => run() as unknown as tf.TensorContainerObject) as unknown as ReturnType<typeof decoderLayer<A>>;
+}
+
 function decode<A>(teacher: Teacher, ids: tf.Tensor2D, attend: Attend<A>): TeacherTrace<A> {
   const { config } = teacher;
   const [batch, length] = ids.shape;
@@ -56,7 +79,8 @@ function decode<A>(teacher: Teacher, ids: tf.Tensor2D, attend: Attend<A>): Teach
   const attention: A[] = [];
   const layers: TeacherLayerTrace[] = [];
   for (let layer = 0; layer < config.layers; layer++) {
-    const result = decoderLayer(teacher, stream, { layer, attend: (qkv) => attend(qkv, { batch, length, heads: config.heads }) });
+    const input = stream;
+    const result = tidyLayer(() => decoderLayer(teacher, input, { layer, attend: (qkv) => attend(qkv, { batch, length, heads: config.heads }) }));
     stream = result.trace.output;
     attention.push(result.attention);
     layers.push(result.trace);

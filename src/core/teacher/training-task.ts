@@ -4,14 +4,17 @@ import type { TokenBatch } from '../corpus/batches.js';
 import { batchTensors, meanNll } from '../ops/batch-tensors.js';
 import { headLosses } from '../ops/head-losses.js';
 import { HEAD_CHUNK_BYTES, readoutNll } from '../ops/readout.js';
+import { runRecomputed, runTidied } from '../ops/recompute.js';
 import type { TrainingTask } from '../train/task.js';
-import { teacherForward } from './forward.js';
+import { teacherReadout } from './forward.js';
 import type { Teacher } from './parameters.js';
 
 /** What a teacher's training is made of. */
 export interface TeacherTaskOptions {
   /** Initial weights; copied into variables. */ readonly teacher: Teacher;
   /** L */ readonly context: number;
+  /** Keep only the streams between layers for the backward pass, which runs every layer again: less memory, the same gradients. */
+  readonly recompute: boolean;
   /** Writes the teacher folder. */ readonly exportTeacher: (teacher: Teacher, folder: string) => Promise<void>;
 }
 
@@ -21,7 +24,7 @@ export function createTeacherTask(options: TeacherTaskOptions): TrainingTask {
   const teacher: Teacher = { config: options.teacher.config, parameters };
   const loss = (batch: TokenBatch): tf.Scalar => {
     const { ids, labels } = batchTensors(batch.tokens, options.context);
-    return headLosses(teacherForward(teacher, ids).readout, { labels, teacher: null }, {
+    return headLosses(teacherReadout(teacher, ids, options.recompute ? runRecomputed : runTidied), { labels, teacher: null }, {
       softWeight: 0, hardWeight: 1, temperature: 1, chunkBytes: HEAD_CHUNK_BYTES,
     }).total;
   };
@@ -40,5 +43,5 @@ export function createTeacherTask(options: TeacherTaskOptions): TrainingTask {
 
 /** Mean next-token loss of a teacher over windows of L + 1 tokens, nats per token. */
 export function teacherNll(teacher: Teacher, windows: readonly Int32Array[]): Promise<number> {
-  return meanNll(windows, ({ ids, labels }) => readoutNll(teacherForward(teacher, ids).readout, labels, HEAD_CHUNK_BYTES));
+  return meanNll(windows, ({ ids, labels }) => readoutNll(teacherReadout(teacher, ids, runTidied), labels, HEAD_CHUNK_BYTES));
 }

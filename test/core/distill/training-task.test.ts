@@ -32,12 +32,12 @@ const batch = (): TokenBatch => ({ tokens: tinyIds(2, 7).dataSync<'int32'>().sli
 interface Made { readonly task: TrainingTask; readonly exported: string[][] }
 
 /** A student of width 6 and depth 1 under a teacher of width 8 and depth 2, so that everything has to be aligned. */
-function makeTask(change: { checkBinary?: boolean } = {}): Made {
+function makeTask(change: { checkBinary?: boolean; recompute?: boolean } = {}): Made {
   const teacher = tinyTeacher();
   const projections = createProjections({ student: 6, teacher: 8 }, 'projected', createRandom(2));
   const exported: string[][] = [];
   const task = createDistillTask({
-    config: STUDENT, source: liveSource(teacher), context: 6, checkBinary: change.checkBinary ?? true,
+    config: STUDENT, source: liveSource(teacher), context: 6, checkBinary: change.checkBinary ?? true, recompute: change.recompute ?? false,
     initial: new Map([...tinyStudentParameters(STUDENT), ...projections.parameters]),
     terms: (parameters) => spadTerms({ settings: settings(), student: STUDENT, teacher: teacher.config, projections }, parameters),
     exportStudent: async (parameters) => { exported.push([...parameters.keys()]); },

@@ -52,7 +52,7 @@ describe('start of a student', () => {
 
   it('fires at the target rates on the calibration tokens, every matrix input binary', async () => {
     const parameters = await startWith();
-    const { observe, rates } = rateCollector(TINY_STUDENT.neuron.timeSteps);
+    const { observe, rates } = rateCollector();
     const watch = binaryWatch(TINY_STUDENT.neuron.timeSteps);
     studentForward({ config: TINY_STUDENT, parameters }, tinyIds(16, 12), { observe: observeBoth(observe, watch.observe), alignTo: null });
     await assertBinary(watch.violations);
