@@ -48,6 +48,10 @@ export function gather(x: usize, ids: usize, y: usize, outer: i32, extent: i32, 
 
 /** y (outer, repeats·n) = every run of n floats of x (outer, n) `repeats` times in a row. */
 export function repeatRuns(x: usize, y: usize, outer: i32, n: i32, repeats: i32): void {
+  if (n == 1) {
+    repeatFloats(x, y, outer, repeats);
+    return;
+  }
   const run = (<usize>n) << 2;
   for (let o = 0; o < outer; o++) {
     for (let i = 0; i < repeats; i++) {
@@ -55,6 +59,22 @@ export function repeatRuns(x: usize, y: usize, outer: i32, n: i32, repeats: i32)
       y += run;
     }
     x += run;
+  }
+}
+
+/** y (outer, repeats) = every float of x (outer) `repeats` times in a row. */
+function repeatFloats(x: usize, y: usize, outer: i32, repeats: i32): void {
+  const whole = repeats & ~3;
+  for (let o = 0; o < outer; o++) {
+    const value = v128.load_splat<f32>(x);
+    const end = y + ((<usize>whole) << 2);
+    while (y < end) {
+      v128.store(y, value);
+      y += 16;
+    }
+    if (whole < repeats) storeFloats(y, value, repeats - whole);
+    y += (<usize>(repeats - whole)) << 2;
+    x += 4;
   }
 }
 
