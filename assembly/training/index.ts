@@ -1,7 +1,7 @@
 export { gemm, gemmScratchBytes } from './gemm';
 export { exp, greaterEqual, less, maximum } from './elementwise';
-export { segmentSum, sumMiddle } from './reduce';
-export { lif, lifGrad, lifScratchBytes } from './lif';
+export { segmentSum, squaredError, sumMiddle } from './reduce';
+export { lif, lifGrad, lifScratchBytes, rateCode } from './lif';
 export { spikeMatMul, spikeMatMulGradW, spikeMatMulGradWScratchBytes, spikeMatMulScratchBytes } from './spike-matmul';
 export { attention, attentionScratchBytes } from './attention';
 export { attentionGrad, attentionGradScratchBytes } from './attention-grad';

@@ -80,6 +80,36 @@ function charge(x: v128, gain: v128, bias: v128, carried: v128): v128 {
   return f32x4.add(f32x4.add(f32x4.mul(x, gain), bias), carried);
 }
 
+/** y (n) = how often a neuron without gain and bias fires in `timeSteps` steps of the constant current x (n), as a share of the steps. */
+export function rateCode(x: usize, y: usize, n: i32, timeSteps: i32, decay: f32, threshold: f32, reset: i32): void {
+  const whole = n & ~3;
+  let i = 0;
+  if (reset == RESET_SOFT) {
+    for (; i < whole; i += 4) {
+      const at = (<usize>i) << 2;
+      v128.store(y + at, rateVector(v128.load(x + at), timeSteps, decay, threshold, RESET_SOFT));
+    }
+  }
+  for (; i < n; i += 4) {
+    const at = (<usize>i) << 2;
+    storeFloats(y + at, rateVector(loadFloats(x + at, n - i), timeSteps, decay, threshold, reset), n - i);
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function rateVector(x: v128, timeSteps: i32, decay: f32, threshold: f32, reset: i32): v128 {
+  const decays = f32x4.splat(decay), thresholds = f32x4.splat(threshold);
+  let carried = f32x4.splat(0), count = carried;
+  for (let t = 0; t < timeSteps; t++) {
+    const u = f32x4.add(x, carried);
+    const s = fire(u, thresholds);
+    count = f32x4.add(count, s);
+    carried = carriedMembrane(u, s, decays, thresholds, reset);
+  }
+  return f32x4.div(count, f32x4.splat(<f32>timeSteps));
+}
+
 /** Per block of neurons: its spike counts, whole numbers, added up and divided by its chances to fire. */
 function groupRates(counts: usize, rates: usize, neurons: i32, groups: i32, chances: f64): void {
   const size = neurons / groups;

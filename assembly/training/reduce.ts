@@ -61,6 +61,20 @@ function toFloats(low: v128, high: v128, divisors: v128): v128 {
   return i8x16.shuffle(first, second, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
 }
 
+/** error (1) = factor·Σ(x − target)² over n floats, squares accumulated in float64, and difference (n) = x − target. */
+export function squaredError(x: usize, target: usize, error: usize, difference: usize, n: i32, factor: f32): void {
+  let low = f64x2.splat(0), high = f64x2.splat(0);
+  for (let i = 0; i < n; i += 4) {
+    const at = (<usize>i) << 2;
+    const d = f32x4.sub(loadFloats(x + at, n - i), loadFloats(target + at, n - i));
+    const square = f32x4.mul(d, d);
+    low = f64x2.add(low, lowDoubles(square));
+    high = f64x2.add(high, highDoubles(square));
+    storeFloats(difference + at, d, n - i);
+  }
+  store<f32>(error, <f32>sumDoubles(f64x2.add(low, high)) * factor);
+}
+
 /** y (segments, inner) = sum of the rows of x (rows, inner) by segment, in row order; ids outside 0 … segments − 1 are dropped. */
 export function segmentSum(x: usize, ids: usize, y: usize, rows: i32, inner: i32, segments: i32): void {
   const row = (<usize>inner) << 2;

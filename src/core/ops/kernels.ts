@@ -5,6 +5,7 @@ export type SpikingKernel =
   | 'BispikSpikeMatMul' | 'BispikSpikeMatMulGradW'
   | 'BispikLayerNorm' | 'BispikLayerNormGrad'
   | 'BispikTiledAttention' | 'BispikAlignedAttention' | 'BispikStreamedAttention'
+  | 'BispikSquaredError' | 'BispikRateCode'
   | 'BispikCrossEntropy' | 'BispikSoftTarget' | 'BispikHeadLosses';
 
 /** True when the active backend has its own version of a kernel. */

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import { indicator } from './indicator.js';
-import { output } from './kernels.js';
+import { hasKernel, output, runKernel } from './kernels.js';
 import type { SurrogateKind } from './surrogate.js';
 import { surrogateDerivative } from './surrogate.js';
 
@@ -185,6 +185,7 @@ function onMinusOff(pairs: tf.Tensor): tf.Tensor {
 
 /** Mean over time of the spikes of a current that needs no gain and no bias, without a gradient: the rate encoder of App. SFA. */
 export function encodeRate(current: tf.Tensor, neuron: LifNeuron): tf.Tensor {
+  if (hasKernel('BispikRateCode')) return output(runKernel('BispikRateCode', { x: current }, lifAttrs(neuron)), 0);
   return tf.tidy(() => {
     const width = current.shape[current.rank - 1] ?? 1;
     const x = tf.reshape<tf.Rank.R3>(current, [1, current.size / width, width]);

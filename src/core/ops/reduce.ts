@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-import { applyCustomOp, output } from './kernels.js';
+import { applyCustomOp, hasKernel, output, runKernel } from './kernels.js';
 
 /** factor·x, differentiable; unlike `tf.mul` with a number it saves nothing for the backward pass. */
 export function scale<X extends tf.Tensor>(x: X, factor: number): X {
@@ -54,12 +54,22 @@ export function squaredError(x: tf.Tensor, target: tf.Tensor, factor: number): t
   return applyCustomOp({
     inputs: [x],
     forward: (save) => {
-      const difference = tf.sub(x, target);
+      const [error, difference] = errorOf(x, target, factor);
       save([difference]);
-      return tf.mul(tf.sum(tf.square(difference)), factor);
+      return error;
     },
     backward: (dy, saved) => [tf.mul(output(saved, 0), tf.mul(dy, 2 * factor))],
   }) as tf.Scalar;
+}
+
+/** factor·Σ(x − target)² and x − target. */
+function errorOf(x: tf.Tensor, target: tf.Tensor, factor: number): [error: tf.Tensor, difference: tf.Tensor] {
+  if (hasKernel('BispikSquaredError')) {
+    const outputs = runKernel('BispikSquaredError', { x, target }, { factor });
+    return [output(outputs, 0), output(outputs, 1)];
+  }
+  const difference = tf.sub(x, target);
+  return [tf.mul(tf.sum(tf.square(difference)), factor), difference];
 }
 
 /** Biased standard deviation over some axes. */

@@ -1,7 +1,7 @@
 import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
 
 import { BackendError, ShapeError } from '../../errors.js';
-import { expectShape, extents, inputOf } from '../kernel-tensors.js';
+import { expectShape, extents, inputOf, sizeOf } from '../kernel-tensors.js';
 import type { KernelHeap } from './heap.js';
 
 const RESETS = ['soft', 'soft-leaked', 'hard'];
@@ -36,12 +36,20 @@ interface LifLayer {
   /** T, constant, N, C, onOff, groups as the kernels take them. */ readonly numbers: readonly number[];
 }
 
-/** `BispikLif` (Eq. 1 and its variants, all T steps in one pass, and firing rates) and its gradient. */
+/** `BispikLif` (Eq. 1 and its variants, all T steps in one pass, and firing rates) and its gradient; `BispikRateCode`, the rate of a constant current. */
 export function lifKernels(heap: KernelHeap): KernelConfig[] {
   return [
     { kernelName: 'BispikLif', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => forward(heap, inputs, attrs) },
     { kernelName: 'BispikLifGrad', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => backward(heap, inputs, attrs) },
+    { kernelName: 'BispikRateCode', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => rateCode(heap, inputOf(inputs, 'x'), neuronNumbers(attrs)) },
   ];
+}
+
+function rateCode(heap: KernelHeap, x: TensorInfo, { timeSteps, forward: numbers }: NeuronNumbers): TensorInfo {
+  expectShape(x, x.shape, 'x');
+  const out = heap.output(x.shape);
+  heap.call.rateCode(heap.address(x), heap.address(out), sizeOf(x.shape), timeSteps, ...numbers);
+  return out;
 }
 
 function layerOf(inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): LifLayer {

@@ -1,11 +1,11 @@
 import type { KernelConfig, KernelFunc, TensorInfo } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 
-import { inputOf, sizeOf } from '../kernel-tensors.js';
+import { expectShape, inputOf, sizeOf } from '../kernel-tensors.js';
 import type { KernelHeap } from './heap.js';
 import { standardKernel } from './heap.js';
 
-/** `Sum` and `Mean` over adjacent axes of a float32 tensor, and `UnsortedSegmentSum`, which the standard backend lacks. */
+/** `Sum` and `Mean` over adjacent axes of a float32 tensor, `UnsortedSegmentSum`, which the standard backend lacks, and `BispikSquaredError`. */
 export function reduceKernels(heap: KernelHeap): KernelConfig[] {
   return [
     { kernelName: 'Sum', backendName: 'wasm', kernelFunc: reduction(heap, standardKernel('Sum'), () => 1) },
@@ -13,6 +13,10 @@ export function reduceKernels(heap: KernelHeap): KernelConfig[] {
     {
       kernelName: 'UnsortedSegmentSum', backendName: 'wasm',
       kernelFunc: ({ inputs, attrs }) => segmentSum(heap, [inputOf(inputs, 'x'), inputOf(inputs, 'segmentIds')], Number(attrs?.['numSegments'])),
+    },
+    {
+      kernelName: 'BispikSquaredError', backendName: 'wasm',
+      kernelFunc: ({ inputs, attrs }) => squaredError(heap, [inputOf(inputs, 'x'), inputOf(inputs, 'target')], Number(attrs?.['factor'])),
     },
   ];
 }
@@ -30,6 +34,15 @@ function reduction(heap: KernelHeap, standard: KernelFunc, divisorOf: (count: nu
     heap.call.sumMiddle(heap.address(x), heap.address(out), ...sizes, divisorOf(sizeOf(count)));
     return out;
   };
+}
+
+/** factor·Σ(x − target)² as a scalar, and x − target. */
+function squaredError(heap: KernelHeap, [x, target]: readonly [TensorInfo, TensorInfo], factor: number): TensorInfo[] {
+  expectShape(x, x.shape, 'x');
+  expectShape(target, x.shape, 'target');
+  const [error, difference] = [heap.output([]), heap.output(x.shape)];
+  heap.call.squaredError(...[x, target, error, difference].map(heap.address), sizeOf(x.shape), factor);
+  return [error, difference];
 }
 
 /** Rows of x (S…, C…) added up by the segment ids (S…), in row order; ids outside the range are dropped. */
