@@ -70,6 +70,13 @@ export interface EvalView {
     readonly sites: readonly Site[];
     readonly ops: { readonly acs: number; readonly macs: number; readonly popcounts: number };
     readonly energy: { readonly pjPerToken: number; readonly ratioBlocks: number; readonly ratioWithHead: number };
+    readonly account: {
+      readonly effectiveRate: number;
+      readonly conventions: readonly {
+        readonly convention: string;
+        readonly comparisons: readonly { readonly precision: string; readonly ratioBlocks: number; readonly ratioWithHead: number; readonly breakEvenRate: number; readonly verdict: string }[];
+      }[];
+    };
     /** What the engine read and charged; null where another backend computed. */
     readonly work: { readonly tokens: number; readonly membraneUpdates: number; readonly weightBytes: number; readonly headBytes: number; readonly cacheBytes: number } | null;
   };
@@ -193,7 +200,17 @@ function renderWork(student: NonNullable<EvalView['student']>): string {
     ...(student.work === null ? [] : [['per token', renderTraffic(student.work)] as const]),
     ['energy', `${formatNumber(energy.pjPerToken)} pJ/token: ${formatPercent(energy.ratioBlocks)} of the dense model (blocks), ${formatPercent(energy.ratioWithHead)} with the head`],
   ]);
-  return `${work}\n\n${renderSites(student.sites)}`;
+  return [work, ...(student.account.conventions.length === 0 ? [] : [renderAccount(student.account)]), renderSites(student.sites)].join('\n\n');
+}
+
+/** The same events by several conventions, beside dense networks. */
+function renderAccount({ effectiveRate, conventions }: NonNullable<EvalView['student']>['account']): string {
+  const lines = conventions.flatMap(({ convention, comparisons }) => comparisons.map((comparison) => [convention, comparison] as const));
+  const rows = lines.map(([convention, { precision, ratioBlocks, ratioWithHead, breakEvenRate }]) =>
+    [`${convention}, dense ${precision}`, formatPercent(ratioBlocks), formatPercent(ratioWithHead), breakEvenRate === 0 ? 'none' : breakEvenRate > 1 ? 'any' : formatPercent(breakEvenRate)]);
+  const worse = lines.filter(([, { ratioBlocks }]) => ratioBlocks > 1).map(([convention, { verdict }]) => `${convention}: ${verdict}`);
+  const table = formatTable([[`energy at an effective rate of ${formatPercent(effectiveRate)}`, 'blocks', 'with head', 'break even at'], ...rows]);
+  return [table, ...worse].join('\n');
 }
 
 /** What a token cost on the engine. */

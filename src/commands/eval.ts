@@ -23,6 +23,7 @@ export default class Eval extends BaseCommand {
     context: Flags.integer({ min: 2, helpValue: 'TOKENS', summary: 'Length of a window [default: that of the model].' }),
     stride: Flags.integer({ min: 1, helpValue: 'TOKENS', summary: 'Step from window to window [default: the context].' }),
     'ngram-data': Flags.file({ helpValue: 'FILE', summary: 'Text the n-gram baselines learn from [default: --data, as it goes].' }),
+    trace: Flags.file({ helpValue: 'FILE', summary: 'Write every counted event and what it costs, so that anyone can check the joules (JSON).' }),
     ...runFlags('float32'),
   };
 
@@ -31,7 +32,7 @@ export default class Eval extends BaseCommand {
     const { evaluateModel } = await import('../core/pipeline/evaluate-model.js');
     const result = await this.work((ctx) => evaluateModel({
       model: args.model, data: flags.data, teacher: flags.teacher ?? null, context: flags.context ?? null,
-      stride: flags.stride ?? null, ngramData: flags['ngram-data'] ?? null,
+      stride: flags.stride ?? null, ngramData: flags['ngram-data'] ?? null, trace: flags.trace ?? null,
       backend: flags.backend, precision: flags.precision ?? null, threads: flags.threads ?? null,
     }, ctx));
     this.log(renderEval(result));

@@ -57,6 +57,14 @@ describe('results for people', () => {
       tokens: 2048, unigram: { nll: 0 }, bigram: { nll: 0 }, teacher: { nll: 1, perplexity: Math.E },
       student: {
         nll: 2, perplexity: 7.389, firingRate: 0.1, ops: { acs: 1000, macs: 20, popcounts: 3 }, energy: { pjPerToken: 250.5, ratioBlocks: 0.0587, ratioWithHead: 0.219 },
+        account: {
+          effectiveRate: 0.12,
+          conventions: [{
+            convention: 'c', comparisons: [
+              { precision: 'float32', ratioBlocks: 0.05, ratioWithHead: 0.2, breakEvenRate: 1.5, verdict: 'less' }, { precision: 'int8', ratioBlocks: 1.25, ratioWithHead: 1.1, breakEvenRate: 0.09, verdict: 'more' },
+            ],
+          }],
+        },
         work: { tokens: 10, membraneUpdates: 12_344, weightBytes: 20_000, headBytes: 1000, cacheBytes: 50 },
         sites: [{ layer: 0, site: 'query', firingRate: 0.05 }, { layer: 0, site: 'hidden', firingRate: 0.1 }, { layer: 1, site: 'query', firingRate: 0.25 }],
       },
@@ -64,6 +72,12 @@ describe('results for people', () => {
     expect(text.split('\n').slice(0, 4)).to.deep.equal(['2,048 tokens scored', '', '         nats/token  perplexity', 'student      2.0000        7.39']);
     expect(text).to.contain('1,000 accumulates, 20 multiply-accumulates, 3 population counts');
     expect(text).to.contain('250.5 pJ/token: 5.87 % of the dense model (blocks), 21.90 % with the head');
+    expect(text.split('\n').slice(13, 18)).to.deep.equal([
+      'energy at an effective rate of 12.00 %    blocks  with head  break even at',
+      'c, dense float32                          5.00 %    20.00 %            any',
+      'c, dense int8                           125.00 %   110.00 %         9.00 %',
+      'c: more', '',
+    ]);
     expect(text.split('\n').slice(-3)).to.deep.equal(['rates   layer 0  layer 1', 'query    5.00 %  25.00 %', 'hidden  10.00 %']);
   });
 

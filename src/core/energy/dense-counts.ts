@@ -16,6 +16,7 @@ export interface ProcessedWork {
 /** Multiply-accumulates of a dense decoder. */
 export interface DenseCounts {
   /** Linear layers and attention products of all blocks. */ readonly blockMacs: number;
+  /** Of these, the attention products, whose operands are activations. */ readonly attentionMacs: number;
   /** Final norm's scale and output head (and embedding projections where there are any). */ readonly readoutMacs: number;
 }
 
@@ -39,8 +40,10 @@ export function denseCounts(shape: DenseShape, work: ProcessedWork): DenseCounts
   const { hiddenSize: D, feedForwardSize: F, vocabSize: V, layers } = shape;
   const headWidth = shape.embeddingSize ?? D;
   const projections = headWidth === D ? 0 : 2 * D * headWidth;
+  const attentionMacs = layers * work.pairs * 2 * D;
   return {
-    blockMacs: layers * (work.tokens * (4 * D * D + 2 * D * F) + work.pairs * 2 * D),
+    blockMacs: layers * work.tokens * (4 * D * D + 2 * D * F) + attentionMacs,
+    attentionMacs,
     readoutMacs: work.tokens * (D + headWidth * V + projections),
   };
 }

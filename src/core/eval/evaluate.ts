@@ -5,6 +5,11 @@ import { denseCounts, workOfLengths } from '../energy/dense-counts.js';
 import type { DenseCounts } from '../energy/dense-counts.js';
 import { denseEnergyPj, studentEnergy } from '../energy/energy.js';
 import type { StudentEnergy } from '../energy/energy.js';
+import type { EnergyConvention } from '../energy/conventions.js';
+import type { NeurobenchCounts, StudentLedger } from '../energy/ledger.js';
+import { neurobenchCounts, studentLedger } from '../energy/ledger.js';
+import type { ConventionReport } from '../energy/verdict.js';
+import { accountFor, effectiveRate } from '../energy/verdict.js';
 import { meanFiringRate, siteFiringRates, totalAccumulates } from '../energy/firing-rate.js';
 import type { SiteRate } from '../energy/firing-rate.js';
 import { ShapeError, UsageError } from '../errors.js';
@@ -24,6 +29,7 @@ export interface EvalOptions {
   /** Null: the context, so that windows do not overlap. */ readonly stride: number | null;
   /** Training text for the n-gram baselines; null: they learn from the evaluated text as they go. */ readonly ngramSequences: readonly TokenIds[] | null;
   readonly constants: EnergyConstants;
+  /** By which the energy ledger is read. */ readonly conventions: readonly EnergyConvention[];
 }
 
 export interface TeacherReport {
@@ -42,10 +48,20 @@ export interface StudentReport {
   /** Totals over `processedTokens`. */ readonly ops: { readonly acs: number; readonly macs: number; readonly popcounts: number };
   /** `baseline`: the dense model the ratios compare with, the teacher or a dense model of the student's own shape. */
   readonly energy: StudentEnergy & { readonly baseline: 'teacher' | 'dense twin' };
+  /** Every counted event, site by site, and what it stands for. */ readonly account: EnergyAccount;
   readonly timeSteps: number;
   readonly backend: string;
   readonly precision: WeightPrecision;
   /** What the engine did for it; null on a tensor backend. */ readonly work: WorkDone | null;
+}
+
+/** A student's counted events read by several conventions. */
+export interface EnergyAccount {
+  /** Accumulates over those of a network in which everything fires, 0–1. */ readonly effectiveRate: number;
+  readonly ledger: StudentLedger;
+  /** The dense model beside it, on the same tokens. */ readonly dense: DenseCounts;
+  readonly neurobench: NeurobenchCounts;
+  readonly conventions: readonly ConventionReport[];
 }
 
 /** Result of `eval`; the names are promised to scripts. */
@@ -67,6 +83,7 @@ interface Setting {
   readonly sequences: readonly TokenIds[];
   readonly windows: WindowOptions;
   readonly constants: EnergyConstants;
+  readonly conventions: readonly EnergyConvention[];
 }
 
 function modelsOf({ student, teacher }: EvalOptions): readonly [LanguageModel, ...LanguageModel[]] {
@@ -128,14 +145,20 @@ function studentReport(models: { readonly student: LanguageModel; readonly teach
   const { nll, perplexity, counts, processedTokens } = measured;
   if (counts === null) throw new ShapeError('the model given as a student counts no spikes; a teacher is evaluated as a teacher');
   if (counts.tokens !== processedTokens) throw new ShapeError(`the student counted ${counts.tokens} tokens of the ${processedTokens} it was given`);
-  const energy = studentEnergy(counts, denseWork(teacher ?? student, setting), setting.constants);
+  const dense = denseWork(teacher ?? student, setting);
+  const energy = studentEnergy(counts, dense, setting.constants);
   return {
     nll, perplexity,
     firingRate: meanFiringRate(counts), sites: siteFiringRates(counts),
     ops: { acs: totalAccumulates(counts), macs: counts.macs, popcounts: counts.popcounts },
     energy: { ...energy, baseline: teacher === null ? 'dense twin' : 'teacher' },
+    account: accountOf(studentLedger(counts, student), dense, setting.conventions),
     timeSteps: student.timeSteps, backend: student.backend, precision: student.precision, work: student.work,
   };
+}
+
+function accountOf(ledger: StudentLedger, dense: DenseCounts, conventions: readonly EnergyConvention[]): EnergyAccount {
+  return { effectiveRate: effectiveRate(ledger), ledger, dense, neurobench: neurobenchCounts(ledger), conventions: accountFor(ledger, dense, conventions) };
 }
 
 /**
@@ -145,11 +168,11 @@ function studentReport(models: { readonly student: LanguageModel; readonly teach
  * @throws UsageError on bad options; ShapeError on ids outside the vocabulary or nothing to score; NumericError; Interrupted.
  */
 export async function evaluate(options: EvalOptions, ctx: RunContext): Promise<EvalReport> {
-  const { student, teacher, sequences, constants } = options;
+  const { student, teacher, sequences, constants, conventions } = options;
   const models = modelsOf(options);
   const windows = windowOptions(options, models);
   checkVocabulary(sequences, models[0].shape.vocabSize);
-  const setting: Setting = { sequences, windows, constants };
+  const setting: Setting = { sequences, windows, constants, conventions };
   const measure = (model: LanguageModel): Promise<PerplexityReport> => measurePerplexity(model, { sequences, ...windows }, ctx);
   const ofStudent = student === null ? null : await measure(student);
   const ofTeacher = teacher === null ? null : await measure(teacher);

@@ -1,9 +1,13 @@
 import { readCorpusText } from '../corpus/text.js';
 import { loadEnergyConstants } from '../energy/constants.js';
+import type { EnergyConvention } from '../energy/conventions.js';
+import { loadConventions } from '../energy/conventions.js';
+import { energyTrace } from '../energy/trace.js';
 import { UsageError } from '../errors.js';
 import type { EvalReport } from '../eval/evaluate.js';
 import { evaluate } from '../eval/evaluate.js';
 import { encodeText, readTokenSequences } from '../eval/token-sequences.js';
+import { explainWriteFailure, writeTextAtomically } from '../hub/atomic-write.js';
 import { loadTokenizer } from '../tokenizer/load.js';
 import type { LanguageModel, RunContext, TokenIds } from '../types.js';
 import type { ModelFolder, RunWith } from './open-model.js';
@@ -18,6 +22,7 @@ export interface EvaluateModelOptions extends RunWith {
   readonly context: number | null;
   readonly stride: number | null;
   /** Text the n-gram baselines are counted on; null: the evaluated text as it goes. */ readonly ngramData: string | null;
+  /** File that receives every counted event and its cost; null: none. */ readonly trace: string | null;
 }
 
 /** Measures the student as it was trained; what `generate` runs with is asked for. */
@@ -29,14 +34,23 @@ export async function evaluateModel(options: EvaluateModelOptions, ctx: RunConte
   const found = await findModel(options.model);
   const sequences = await readSequences(options.data, found.folder);
   const ngramSequences = options.ngramData === null ? null : await readSequences(options.ngramData, found.folder);
-  const constants = await loadEnergyConstants();
+  const [constants, conventions] = [await loadEnergyConstants(), await loadConventions()];
   const models = await openPair(found, options, ctx);
   try {
-    return await evaluate({ ...models, sequences, ngramSequences, constants, contextLength: options.context, stride: options.stride }, ctx);
+    const report = await evaluate({ ...models, sequences, ngramSequences, constants, conventions, contextLength: options.context, stride: options.stride }, ctx);
+    if (options.trace !== null) await writeTrace(options.trace, report, conventions);
+    return report;
   } finally {
     models.student?.dispose();
     models.teacher?.dispose();
   }
+}
+
+async function writeTrace(path: string, { student }: EvalReport, conventions: readonly EnergyConvention[]): Promise<void> {
+  if (student === undefined) throw new UsageError('--trace is for spiking students: a dense model has no events to count');
+  const { ledger, dense, conventions: results } = student.account;
+  const text = `${JSON.stringify(energyTrace({ ledger, dense, conventions, results }), null, 2)}\n`;
+  await writeTextAtomically(path, text).catch((cause: unknown) => { throw explainWriteFailure(path, cause); });
 }
 
 /** Token ids of a text in the tokenizer of a model folder, or those of a .jsonl file. @throws UsageError when a text needs a tokenizer that is not there. */

@@ -12,23 +12,24 @@ describe('dense counts', () => {
   });
 
   it('counts a tiny decoder as worked by hand', () => {
-    // D=2, F=5: 4·4 + 2·2·5 = 36 per layer and token; 4 per layer and pair. 3·(3·36 + 6·4) = 396. Readout 3·(2 + 20) = 66.
-    expect(denseCounts(tiny, { tokens: 3, pairs: 6 })).to.deep.equal({ blockMacs: 396, readoutMacs: 66 });
+    // D=2, F=5: 4·4 + 2·2·5 = 36 per layer and token; 4 per layer and pair. 3·(3·36 + 6·4) = 396, of which attention 3·6·4. Readout 3·(2 + 20) = 66.
+    expect(denseCounts(tiny, { tokens: 3, pairs: 6 })).to.deep.equal({ blockMacs: 396, attentionMacs: 72, readoutMacs: 66 });
   });
 
   it('counts the loops of a plain implementation', () => {
     const { hiddenSize: D, feedForwardSize: F, vocabSize: V, layers } = tiny;
     let blocks = 0;
+    let attention = 0;
     let readout = 0;
     for (let i = 0; i < 7; i++) {
       for (let layer = 0; layer < layers; layer++) {
         for (let matrix = 0; matrix < 4; matrix++) for (let o = 0; o < D; o++) for (let k = 0; k < D; k++) blocks++;
-        for (let j = 0; j <= i; j++) for (let k = 0; k < D; k++) blocks += 2;
+        for (let j = 0; j <= i; j++) for (let k = 0; k < D; k++) attention += 2;
         for (let o = 0; o < F; o++) for (let k = 0; k < D; k++) blocks += 2;
       }
       for (let k = 0; k < D; k++) readout += 1 + V;
     }
-    expect(denseCounts(tiny, workOfLengths([7]))).to.deep.equal({ blockMacs: blocks, readoutMacs: readout });
+    expect(denseCounts(tiny, workOfLengths([7]))).to.deep.equal({ blockMacs: blocks + attention, attentionMacs: attention, readoutMacs: readout });
   });
 
   it('gives the published sizes of OPT-125M: 84.93 M in the linear layers and 38.61 M in the head', () => {

@@ -13,7 +13,7 @@ const uniformStudent = () => uniformLanguageModel({ kind: 'student', count: simp
 const ring = () => tableLanguageModel([0, 1, 2, 3].map((row) => [0, 1, 2, 3].map((column) => ((row + 1) % 4 === column ? Math.log(5) : 0))));
 
 function run(options: Partial<EvalOptions>): Promise<EvalReport> {
-  return evaluate({ student: null, teacher: null, sequences: [[0, 1, 2, 3]], contextLength: null, stride: null, ngramSequences: null, constants, ...options }, ctx);
+  return evaluate({ student: null, teacher: null, sequences: [[0, 1, 2, 3]], contextLength: null, stride: null, ngramSequences: null, constants, conventions: [], ...options }, ctx);
 }
 
 async function failure(options: Partial<EvalOptions>): Promise<BispikError> {
