@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import { applyCustomOp } from './kernels.js';
-import { isAbsentGradient, reversePass } from './reverse-pass.js';
+import { isAbsentGradient, reversePass, spareAbsentGradients } from './reverse-pass.js';
 
 const KERNEL = 'BispikRecompute';
 
@@ -43,6 +43,7 @@ interface Attrs {
 /** Makes `runRecomputed` available on a backend. */
 export function registerRecompute(backendName: string): void {
   if (tf.getKernel(KERNEL, backendName) == null) tf.registerKernel({ kernelName: KERNEL, backendName, kernelFunc: ({ inputs, attrs }) => runFirst(inputs, attrs) });
+  spareAbsentGradients(KERNEL);
   if (tf.getGradient(KERNEL) == null) tf.registerGradient({ kernelName: KERNEL, saveAllInputs: true, gradFunc: runAgain });
 }
 

@@ -3,12 +3,18 @@ import * as tf from '@tensorflow/tfjs-core';
 /** One recorded operation: what it read and made, the tensors it saved, and how gradients pass through it. */
 type TapeNode = ReturnType<typeof tf.engine>['state']['activeTape'][number];
 
-/** Zeros that stand in for the gradient of an output that nothing depends on. */
+/** Gradients of outputs that nothing depends on: zeros, or a single one for operations that look for it. */
 const absent = new WeakSet<tf.Tensor>();
+const lookForAbsent = new Set<string>();
 
 /** True for a gradient that `reversePass` made up, because an operation of several outputs needs one for each. */
 export function isAbsentGradient(dy: tf.Tensor): boolean {
   return absent.has(dy);
+}
+
+/** Announces that the gradient of an operation asks `isAbsentGradient`, so that no zeros of an output's size are made for it. */
+export function spareAbsentGradients(kernelName: string): void {
+  lookForAbsent.add(kernelName);
 }
 
 /**
@@ -84,7 +90,7 @@ function dependentInputs(tape: readonly TapeNode[], xs: readonly tf.Tensor[]): M
 /** Adds the gradients of one operation's inputs to what has been summed for them. */
 function passNode(node: TapeNode, names: readonly string[], gradients: Map<number, tf.Tensor>): void {
   const found = tf.tidy(() => {
-    const dys = node.outputs.map(({ id, shape }) => gradients.get(id) ?? standIn(shape));
+    const dys = node.outputs.map(({ id, shape }) => gradients.get(id) ?? standIn(lookForAbsent.has(node.kernelName) ? [] : shape));
     const thunks = node.gradient?.(dys);
     if (thunks === undefined) throw new Error(`no gradient is known for ${node.kernelName}`);
     const given = new Set([...dys, ...(node.saved ?? [])]);

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { indicator } from './indicator.js';
 import { meanOver } from './reduce.js';
 import { output } from './kernels.js';
+import { isAbsentGradient, spareAbsentGradients } from './reverse-pass.js';
 import type { LifNeuron, SpikeTensor } from './lif.js';
 import { backThroughTime, chargeAndFire, lifAttrs } from './lif.js';
 
@@ -43,6 +44,7 @@ export function registerSpikingAttention(backendName: string): void {
     tf.registerKernel({ kernelName: KERNEL, backendName, kernelFunc: ({ inputs, attrs }) => composedForward(inputs as Inputs, attrsOf(attrs)) });
     tf.registerKernel({ kernelName: GRADIENT_KERNEL, backendName, kernelFunc: ({ inputs, attrs }) => composedBackward(inputs as GradientInputs, attrsOf(attrs)) });
   }
+  spareAbsentGradients(KERNEL); // nothing ever depends on the membranes
   if (tf.getGradient(KERNEL) == null) {
     tf.registerGradient({ kernelName: KERNEL, inputsToSave: ['qkv', 'gain', 'distanceBias'], outputsToSave: [false, false, true], gradFunc });
   }
@@ -53,12 +55,14 @@ function gradFunc(dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[], attrs: tf.Nam
   const [qkv, gain, distanceBias, membrane] = [output(saved, 0), output(saved, 1), output<tf.Rank.R2>(saved, 2), output(saved, 3)];
   const gradients: tf.Tensor | tf.Tensor[] = tf.engine().runKernel(
     GRADIENT_KERNEL,
-    { dValues: output(dy, 0), dMeanMap: output(dy, 1), qkv, gain, membrane },
+    { dValues: given(output(dy, 0), [...qkv.shape.slice(0, 3), (qkv.shape[3] as number) / 3]), dMeanMap: given(output(dy, 1), membrane.shape.slice(1)), qkv, gain, membrane },
     { ...attrs, R: distanceBias.shape[1] },
   );
   if (!Array.isArray(gradients)) throw new Error(`${GRADIENT_KERNEL} must return three gradients`);
   return { qkv: () => output(gradients, 0), gain: () => output(gradients, 1), distanceBias: () => output(gradients, 2) };
 }
+
+const given = (dy: tf.Tensor, shape: number[]): tf.Tensor => (isAbsentGradient(dy) ? tf.fill(shape, 0) : dy);
 
 type Inputs = { qkv: tf.Tensor4D; gain: tf.Tensor1D; distanceBias: tf.Tensor2D };
 type GradientInputs = { dValues: tf.Tensor4D; dMeanMap: tf.Tensor4D; qkv: tf.Tensor4D; gain: tf.Tensor1D; membrane: tf.Tensor5D };

@@ -105,12 +105,17 @@ function describe(passes: readonly LossTerms[], values: readonly number[], norms
 function applyUpdate(
   task: TrainingTask, inputs: { readonly gradients: ReadonlyMap<string, tf.Tensor>; readonly state: AdamState }, step: Parameters<typeof adamUpdate>[1],
 ): AdamState {
-  const updated = adamUpdate({ parameters: task.parameters, ...inputs }, step);
-  for (const [name, value] of updated.parameters) {
-    (task.parameters.get(name) as tf.Variable).assign(value);
-    value.dispose();
+  let { state } = inputs;
+  // One tensor after the other: new values and moments of all of them at once would be three times the weights.
+  for (const entry of inputs.gradients) {
+    const updated = adamUpdate({ parameters: task.parameters, gradients: new Map([entry]), state: { ...state, updates: inputs.state.updates } }, step);
+    for (const [name, value] of updated.parameters) {
+      (task.parameters.get(name) as tf.Variable).assign(value);
+      value.dispose();
+    }
+    disposeAdam(state, updated.state);
+    ({ state } = updated);
   }
-  disposeAdam(inputs.state, updated.state);
   tf.tidy(() => task.constrain?.());
-  return updated.state;
+  return { ...state, updates: inputs.state.updates + 1 };
 }
