@@ -4,6 +4,7 @@ import { indicator } from './indicator.js';
 import { hasKernel, output, runKernel } from './kernels.js';
 import type { SurrogateKind } from './surrogate.js';
 import { surrogateDerivative } from './surrogate.js';
+import { unrecorded } from './unrecorded.js';
 
 const KERNEL = 'BispikLif';
 const GRADIENT_KERNEL = 'BispikLifGrad';
@@ -186,10 +187,11 @@ function onMinusOff(pairs: tf.Tensor): tf.Tensor {
 /** Mean over time of the spikes of a current that needs no gain and no bias, without a gradient: the rate encoder of App. SFA. */
 export function encodeRate(current: tf.Tensor, neuron: LifNeuron): tf.Tensor {
   if (hasKernel('BispikRateCode')) return output(runKernel('BispikRateCode', { x: current }, lifAttrs(neuron)), 0);
-  return tf.tidy(() => {
+  const [rates] = unrecorded(() => {
     const width = current.shape[current.rank - 1] ?? 1;
     const x = tf.reshape<tf.Rank.R3>(current, [1, current.size / width, width]);
     const { spikes } = lif({ x, gain: tf.ones([width]), bias: tf.zeros([width]), onOff: false, groups: 1 }, neuron);
-    return tf.reshape(tf.div(tf.sum(spikes, 0), neuron.timeSteps), current.shape);
+    return [tf.reshape(tf.div(tf.sum(spikes, 0), neuron.timeSteps), current.shape)];
   });
+  return rates as tf.Tensor;
 }
