@@ -15,6 +15,7 @@ import { createRandom } from '../src/core/corpus/random.js';
 import { studentConfigOf } from '../src/core/distill/student-config.js';
 import { loadRunCorpus } from '../src/core/pipeline/corpus.js';
 import { createDistillation, distillationBatches } from '../src/core/pipeline/distillation.js';
+import { liveRunTeacher } from '../src/core/pipeline/run-teacher.js';
 import { prepareBackend } from '../src/core/pipeline/prepare-backend.js';
 import { initTeacher } from '../src/core/teacher/init.js';
 import type { Teacher } from '../src/core/teacher/parameters.js';
@@ -112,7 +113,7 @@ const config = await loadDistillConfig({ file: flags.config, overrides: flags.se
 const backend = await prepareBackend(config.backend);
 const { teacher, tokens } = await material(config);
 const task = await createDistillation({
-  config, teacher, trainTokens: tokens, exportStudent: async () => undefined, ctx: { reporter: silentReporter, signal: new AbortController().signal },
+  config, teacher: liveRunTeacher(teacher, []), trainTokens: tokens, exportStudent: async () => undefined, ctx: { reporter: silentReporter, signal: new AbortController().signal },
 }, false);
 const { step, moments } = stepper(task, config, tokens);
 for (let i = 0; i < WARM_UP; i++) await step();

@@ -11,6 +11,8 @@ import type * as ConfigShipped from '../../src/core/config/shipped.js';
 import type * as PipelineCorpus from '../../src/core/pipeline/corpus.js';
 import type * as PipelineDistillation from '../../src/core/pipeline/distillation.js';
 import type * as PipelinePrepareBackend from '../../src/core/pipeline/prepare-backend.js';
+import type * as PipelineRunFolder from '../../src/core/pipeline/run-folder.js';
+import type * as PipelineRunTeacher from '../../src/core/pipeline/run-teacher.js';
 import type * as TeacherParameters from '../../src/core/teacher/parameters.js';
 import type * as TeacherWeights from '../../src/core/teacher/weights.js';
 import type * as TokenizerLoad from '../../src/core/tokenizer/load.js';
@@ -41,14 +43,26 @@ const reporter = { progress: () => undefined, notice: () => undefined };
 const config = await loadDistillConfig({ file: flags.config as string, overrides: ['backend=wasm', ...flags.set] });
 const backend = await prepareBackend(config.backend);
 const folder = teacherFolder(config.teacher);
-const corpus = await loadRunCorpus(config.corpus, await loadTokenizer(folder), config.train.context);
-const teacher = uploadTeacher(await loadTeacher(folder));
+const tokenizer = await loadTokenizer(folder);
+const corpus = await loadRunCorpus(config.corpus, tokenizer, config.train.context);
+const weights = await loadTeacher(folder);
+const ctx = { reporter, signal: new AbortController().signal };
+const teacher = await openTeacher();
 const task = await createDistillation({
-  config, teacher, trainTokens: corpus.train, exportStudent: async () => undefined, ctx: { reporter, signal: new AbortController().signal },
+  config, teacher: teacher ?? uploadTeacher(weights) as never, trainTokens: corpus.train, exportStudent: async () => undefined, ctx,
 }, false);
 const options = { adam: config.train, learningRate: config.train.learningRate / 10, clipNorm: config.train.clipNorm, hasTermNorms: false, runner: await openRunner() };
-const batches = distillationBatches(corpus.train, config);
+const stream = distillationBatches(corpus.train, config);
+const batches = teacher?.batches(stream) ?? stream;
 let state = initAdam(task.parameters);
+
+/** Null before there were teacher caches, when a teacher was always the one that runs. */
+async function openTeacher() {
+  const teachers = await from('pipeline/run-teacher.ts').catch(() => null) as typeof PipelineRunTeacher | null;
+  if (teachers === null) return null;
+  const { runProvenance } = await from('pipeline/run-folder.ts') as typeof PipelineRunFolder;
+  return teachers.openRunTeacher({ config, weights, tokenizerSha256: tokenizer.hash, corpus, provenance: await runProvenance(backend, config.seed) }, ctx);
+}
 
 /** Null before there were runners, which have one thread. */
 async function openRunner() {

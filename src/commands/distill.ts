@@ -17,6 +17,7 @@ export default class Distill extends BaseCommand {
     config: Flags.file({ ...configFlag, exactlyOne: ['config', 'resume'] }),
     resume: Flags.directory({ helpValue: 'DIR', summary: 'Run folder to continue, with the configuration it was started with.' }),
     set: Flags.string({ ...setFlag, dependsOn: ['config'] }),
+    'cache-teacher': Flags.boolean({ dependsOn: ['config'], summary: 'Train from teacher outputs kept on disk; run the teacher only on what is not there yet.' }),
     profile: Flags.boolean({ summary: 'Measure where the time of five steps goes, kernel by kernel, into profile.json of the run folder.' }),
     threads: Flags.integer(threadsFlag),
   };
@@ -24,9 +25,10 @@ export default class Distill extends BaseCommand {
   async run() {
     const { flags } = await this.parse(Distill);
     const { loadDistillConfig } = await import('../core/config/load.js');
+    const cacheTeacher = flags['cache-teacher'] ? { teacherCache: { enabled: true } } : {};
     const start = flags.config === undefined
       ? { resume: flags.resume as string, profile: flags.profile }
-      : { profile: flags.profile, config: await loadDistillConfig({ file: flags.config, overrides: flags.set ?? [] }) };
+      : { profile: flags.profile, config: await loadDistillConfig({ file: flags.config, overrides: flags.set ?? [], flags: cacheTeacher }) };
     const { distill } = await import('../core/pipeline/distill.js');
     const result = await this.work((ctx) => distill({ ...start, threads: flags.threads ?? null }, ctx));
     this.log(renderDistill(result));

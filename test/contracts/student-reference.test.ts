@@ -9,6 +9,7 @@ import { liveSource } from '../../src/core/distill/teacher-source.js';
 import { comparedAttention, totalLoss } from '../../src/core/distill/total-loss.js';
 import { createRandom } from '../../src/core/corpus/random.js';
 import { batchTensors } from '../../src/core/ops/batch-tensors.js';
+import type { Readout } from '../../src/core/ops/readout.js';
 import { readoutLogits } from '../../src/core/ops/readout.js';
 import { streamProbabilities } from '../../src/core/ops/softmax-attention.js';
 import { spikingAttention } from '../../src/core/ops/spiking-attention.js';
@@ -62,7 +63,7 @@ function runCase(reference: ReferenceCase): CaseResult {
   const found = inputs();
   const maps = qkv.map((spikes, layer) =>
     spikingAttention(layerAttention(tf.reshape(spikes, [config.neuron.timeSteps, ...ids.shape, 3 * config.hiddenSize]), layer, { config, parameters }), config.neuron).meanMap);
-  const logits = { student: readoutLogits(found.student.readout), teacher: readoutLogits(found.teacher.readout) };
+  const logits = { student: readoutLogits(found.student.readout), teacher: readoutLogits(found.teacher.readout as Readout) };
   return { ...found, ...totalLoss(terms, found), gradients, maps, logits };
 }
 

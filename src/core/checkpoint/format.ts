@@ -1,8 +1,6 @@
-import { createHash } from 'node:crypto';
-
 import type { BatchCursor } from '../corpus/batches.js';
-import { FormatError } from '../errors.js';
 import type { StoredTensor } from '../hub/safetensors-writer.js';
+import { formatDigested, parseDigested } from './digested-json.js';
 
 /** Version of the layout below; a reader refuses any other. */
 export const CHECKPOINT_FORMAT = 1;
@@ -60,32 +58,13 @@ export function stepOfName(name: string): number | null {
   return digits === undefined ? null : Number(digits);
 }
 
-/** The text of state.json: the document and the SHA-256 of its own JSON, so that a flipped digit is noticed. */
+/** The text of state.json. */
 export function formatState(document: StateDocument): string {
-  return `${JSON.stringify({ ...document, digest: digestOf(document) }, null, 2)}\n`;
+  return formatDigested(document);
 }
 
 /** Reads state.json. @throws FormatError naming the file when it is damaged, of another version or not complete. */
 export function parseState(text: string, file: string): StateDocument {
-  const { digest, ...document } = parseObject(text, file);
-  if (document['format'] !== CHECKPOINT_FORMAT) {
-    throw new FormatError(`${file}: checkpoint format ${String(document['format'])} found, ${CHECKPOINT_FORMAT} expected: it was written by another version of bispik`);
-  }
-  if (digest !== digestOf(document)) throw new FormatError(`${file}: its contents do not match the digest they were written with: damaged or edited`);
   // Unchanged since formatState wrote it, as the digest shows.
-  return document as unknown as StateDocument;
-}
-
-function parseObject(text: string, file: string): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (value !== null && typeof value === 'object' && !Array.isArray(value)) return value as Record<string, unknown>;
-  } catch (cause) {
-    throw new FormatError(`${file} is not valid JSON: cut short or damaged`, { cause });
-  }
-  throw new FormatError(`${file}: a JSON object expected`);
-}
-
-function digestOf(document: unknown): string {
-  return createHash('sha256').update(JSON.stringify(document)).digest('hex');
+  return parseDigested(text, file, { what: 'checkpoint', format: CHECKPOINT_FORMAT }) as unknown as StateDocument;
 }

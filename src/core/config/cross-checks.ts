@@ -41,8 +41,13 @@ function checkMap(map: readonly number[] | null, count: number | null, keys: rea
 }
 
 function checkLosses(config: DistillConfig): CrossProblem[] {
-  const { weights } = config.distill;
-  if (Object.values(weights).some((weight) => weight > 0)) return [];
+  const { attention, feature, ...others } = config.distill.weights;
+  if (Object.values(others).some((weight) => weight > 0)) return [];
+  if (attention + feature > 0 && config.teacherCache.enabled) {
+    return [{ keys: ['teacherCache.enabled', 'distill.weights.softTarget'], message: 'a teacher cache holds nothing for distill.weights.attention and feature, and the other weights are 0: nothing to learn',
+      suggestion: 'Set distill.weights.softTarget to 0.3, or teacherCache.enabled to false' }];
+  }
+  if (attention + feature > 0) return [];
   return [{ keys: ['distill.weights.hardTarget', 'distill.weights.softTarget'], message: 'every weight in distill.weights is 0: nothing to learn',
     suggestion: 'Set distill.weights.hardTarget to 0.3 and distill.weights.softTarget to 0.3' }];
 }

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { corpusSchema } from './corpus-settings.js';
 import { backendField, path, runField, seedField, wholeNumber } from './fields.js';
 import { calibrationSchema, distillSchema, studentSchema } from './student-settings.js';
+import { teacherCacheSchema } from './teacher-cache-settings.js';
 import { trainSchema } from './train-settings.js';
 
 export type { BackendName } from './fields.js';
@@ -21,6 +22,7 @@ export const distillConfigSchema = z.strictObject({
   student: studentSchema.prefault({}).describe('The spiking model.'),
   calibration: calibrationSchema.prefault({}).describe('The data-dependent start.'),
   distill: distillSchema.prefault({}).describe('The losses.'),
+  teacherCache: teacherCacheSchema.prefault({}).describe('Teacher outputs kept on disk.'),
   train: trainSchema(1e-2).prefault({}).describe('The optimiser and what is written when.'),
 });
 export type DistillConfig = z.infer<typeof distillConfigSchema>;

@@ -20,6 +20,15 @@ export interface BatchOptions {
 export interface TokenBatch {
   /** (B, L+1) row-major: the first L of a row are inputs, the last L its targets. */ readonly tokens: Int32Array;
   /** (B): where each row begins in the token stream. */ readonly starts: Int32Array;
+  /** What a teacher cache holds of these windows; absent where the teacher runs. */ readonly sampled?: SampledRows;
+}
+
+/** A sample of a teacher's distribution after each input of a batch, row-major. */
+export interface SampledRows {
+  /** N */ readonly samples: number;
+  /** (B·L, N) */ readonly ids: Int32Array;
+  /** (B·L, N); each row sums to 1. */ readonly weights: Float32Array;
+  /** (B·L): entropy of the whole distribution, nats. */ readonly entropy: Float32Array;
 }
 
 /** An endless stream of training batches. */

@@ -14,7 +14,7 @@ export interface AttentionAlignment {
 
 /** SAA: the attention losses of the student's layers (`alignedAttention`), which its forward pass computed, averaged. */
 export function attentionLoss(weight: number, attention: AttentionAlignment): LossTerm {
-  return { name: 'saa', weight, attention, compute: ({ student }) => scale(tf.addN([...student.alignment]), 1 / student.alignment.length) };
+  return { name: 'saa', weight, attention, needsFeatures: true, compute: ({ student }) => scale(tf.addN([...student.alignment]), 1 / student.alignment.length) };
 }
 
 /** What a student's layer is aligned with, given the attention of the teacher's layers. */

@@ -29,6 +29,7 @@ export function featureLoss(weight: number, how: FeatureAlignment): LossTerm {
   return {
     name: 'sfa',
     weight,
+    needsFeatures: true,
     compute: ({ student, teacher }) => {
       const perLayer = student.hidden.map((stream, layer) => {
         const target = teacher.hidden[how.layerMap[layer] ?? layer];

@@ -1,23 +1,44 @@
-import type * as tf from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
 
 import type { TokenBatch } from '../corpus/batches.js';
 import type { TeacherAttention } from '../ops/attention-alignment.js';
 import { hasKernel, output } from '../ops/kernels.js';
 import { unrecorded } from '../ops/unrecorded.js';
 import type { TeacherTrace } from '../teacher/forward.js';
-import { streamTeacher, teacherForward } from '../teacher/forward.js';
+import { streamTeacher, teacherEmbedding, teacherForward } from '../teacher/forward.js';
 import type { Teacher } from '../teacher/parameters.js';
 import type { TeacherTargets } from './total-loss.js';
 
 /** Where the teacher's side of the losses comes from, batch by batch. */
 export interface TeacherSource {
+  /** False: nothing is known of attention maps and residual streams, and the losses on them cannot be computed. */ readonly hasFeatures: boolean;
   /** What the losses see of the teacher, as constants; called inside a tidy that records gradients. @param ids (B, L) int32, the batch's inputs. */
   targets(batch: TokenBatch, ids: tf.Tensor2D): TeacherTargets;
 }
 
 /** Runs the teacher on every batch. The teacher stays the caller's. */
 export function liveSource(teacher: Teacher): TeacherSource {
-  return { targets: (_batch, ids) => teacherTrace(teacher, ids) };
+  return { hasFeatures: true, targets: (_batch, ids) => teacherTrace(teacher, ids) };
+}
+
+/**
+ * Takes the teacher's distributions from the batch, which a cache has put there; only its embedding is computed.
+ * @param embedding holds EMBEDDING_PARAMETERS and stays the caller's; null where no loss reads the embedding.
+ */
+export function cachedSource(embedding: Teacher | null): TeacherSource {
+  return {
+    hasFeatures: false,
+    targets: ({ sampled }, ids) => {
+      if (sampled === undefined) throw new Error('a batch without what the teacher cache holds of it');
+      const [batch, length] = ids.shape;
+      const shape: [number, number] = [batch * length, sampled.samples];
+      const [found] = embedding === null ? [tf.zeros([batch, length, 0])] : unrecorded(() => [teacherEmbedding(embedding, ids)]);
+      return {
+        readout: { ids: tf.tensor2d(sampled.ids, shape, 'int32'), weights: tf.tensor2d(sampled.weights, shape), entropy: tf.tensor1d(sampled.entropy) },
+        embedding: found as tf.Tensor3D, hidden: [], attention: [],
+      };
+    },
+  };
 }
 
 function teacherTrace(teacher: Teacher, ids: tf.Tensor2D): TeacherTargets {

@@ -1,14 +1,19 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import type { TeacherAttention } from '../ops/attention-alignment.js';
+import type { Readout } from '../ops/readout.js';
 import { scale } from '../ops/reduce.js';
+import type { SampledTensors } from '../ops/sampled-target.js';
 import type { StudentTrace } from '../student/forward.js';
 import type { SiteRateTensor } from '../student/observe.js';
 import type { TeacherTrace } from '../teacher/forward.js';
 import type { AttentionAlignment } from './attention-loss.js';
 
-/** What a student is aligned with. */
-export type TeacherTargets = Omit<TeacherTrace<TeacherAttention>, 'layers'>;
+/** What a student is aligned with: what the teacher computes, or what a cache holds of it, where `hidden` and `attention` are empty. */
+export interface TeacherTargets extends Omit<TeacherTrace<TeacherAttention>, 'layers' | 'readout'> {
+  /** What its logits are made of, or a sample of the distribution they give when they are softened by `distill.temperature`. */
+  readonly readout: Readout | SampledTensors;
+}
 
 /** What every loss term can see. */
 export interface LossInputs {
@@ -23,6 +28,7 @@ export interface LossTerm {
   /** Key in metrics.jsonl. */ readonly name: string;
   readonly weight: number;
   /** Of the term that compares attention: how. The forward pass computes that loss layer by layer, so that no map outlives its layer. */ readonly attention?: AttentionAlignment;
+  /** Reads the teacher's attention maps or residual streams, which a teacher cache does not hold. */ readonly needsFeatures?: true;
   readonly compute: (inputs: LossInputs) => tf.Scalar;
 }
 

@@ -4,6 +4,7 @@ import { indicator } from './indicator.js';
 import { applyCustomOp } from './kernels.js';
 import type { Readout, RowChunk } from './readout.js';
 import { chunkRows, readoutLogits, sliceRows } from './readout.js';
+import type { SampledTensors } from './sampled-target.js';
 import { unrecorded } from './unrecorded.js';
 import type { RowWeights, WeightedLosses } from './weighted-losses.js';
 import { weightedLosses } from './weighted-losses.js';
@@ -11,7 +12,7 @@ import { weightedLosses } from './weighted-losses.js';
 /** What the student's logits are compared with; constants. */
 export interface HeadTargets {
   /** (M) int32 next tokens; −1 is ignored. */ readonly labels: tf.Tensor1D;
-  /** Whose softened distribution is to be matched; needed unless `softWeight` is 0. */ readonly teacher: Readout | null;
+  /** Whose softened distribution is to be matched, or a sample of that distribution; needed unless `softWeight` is 0. */ readonly teacher: Readout | SampledTensors | null;
 }
 
 /** How the two losses are weighed, and how much memory their logits may take. */
@@ -52,7 +53,7 @@ export function headLosses(student: Readout, targets: HeadTargets, options: Head
 interface Walk {
   readonly student: Readout;
   readonly labels: tf.Tensor1D | null;
-  readonly teacher: Readout | null;
+  readonly teacher: Readout | SampledTensors | null;
   readonly weights: RowWeights;
 }
 
@@ -87,7 +88,7 @@ function walkChunk({ student, labels, teacher, weights }: Walk, chunk: RowChunk,
     const own = sliceReadout(student, chunk);
     // In a tidy of their own: the logits are gone when the products begin.
     const { soft, hard, gradient } = tf.tidy(() => {
-      const targets = { labels: labels === null ? null : sliceRows(labels, chunk), teacher: teacher === null ? null : readoutLogits(sliceReadout(teacher, chunk)) };
+      const targets = { labels: labels === null ? null : sliceRows(labels, chunk), teacher: teacher === null ? null : teacherRows(teacher, chunk) };
       return { ...weightedLosses(readoutLogits(own), targets, weights) };
     });
     const ofHead = tf.matMul(gradient, own.states, true);
@@ -97,6 +98,11 @@ function walkChunk({ student, labels, teacher, weights }: Walk, chunk: RowChunk,
 
 function sliceReadout({ states, head }: Readout, chunk: RowChunk): Readout {
   return { states: sliceRows(states, chunk), head };
+}
+
+function teacherRows(teacher: Readout | SampledTensors, chunk: RowChunk): tf.Tensor2D | SampledTensors {
+  if ('head' in teacher) return readoutLogits(sliceReadout(teacher, chunk));
+  return { ids: sliceRows(teacher.ids, chunk), weights: sliceRows(teacher.weights, chunk), entropy: sliceRows(teacher.entropy, chunk) };
 }
 
 function joinRows<X extends tf.Tensor>(parts: readonly X[]): X {

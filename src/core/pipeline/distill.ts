@@ -1,8 +1,6 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import * as tf from '@tensorflow/tfjs-core';
-
 import type { BackendChoice } from '../backend/select.js';
 import { checkAgainstTeacher } from '../config/check-teacher.js';
 import { loadDistillConfig } from '../config/load.js';
@@ -13,9 +11,6 @@ import { checkThreads } from '../engine/crew.js';
 import { UsageError } from '../errors.js';
 import { writeStudent } from '../student/folder.js';
 import { readRecordedHash } from '../student/stored.js';
-import { teacherNll } from '../teacher/training-task.js';
-import { uploadTeacher } from '../teacher/parameters.js';
-import type { Teacher } from '../teacher/parameters.js';
 import { loadTeacher } from '../teacher/weights.js';
 import { loadTokenizer } from '../tokenizer/load.js';
 import type { PassRunner } from '../train/passes.js';
@@ -30,6 +25,8 @@ import { loadRunCorpus } from './corpus.js';
 import { createDistillation, distillationBatches } from './distillation.js';
 import { checkEarlierStudent } from './earlier-student.js';
 import { prepareBackend } from './prepare-backend.js';
+import type { CacheReport, RunTeacher } from './run-teacher.js';
+import { openRunTeacher } from './run-teacher.js';
 import type { RunProvenance } from './run-folder.js';
 import { RESOLVED_CONFIG } from './run-files.js';
 import { createRunFolder, runIdentity, runProvenance } from './run-folder.js';
@@ -54,6 +51,7 @@ export interface DistillReport {
   readonly backend: string;
   /** That shared the micro-batches of a step. */ readonly threads: number;
   readonly elapsedMs: number;
+  /** What the targets came from; null where the teacher ran in every step. */ readonly teacherCache: CacheReport | null;
   /** Where the time of some of its steps went; null unless asked for. */ readonly profile: ProfileReport | null;
 }
 
@@ -85,8 +83,8 @@ export async function distill(request: DistillRequest, ctx: RunContext): Promise
   ctx.reporter.notice(`Computing on ${backend.name} (${backend.device}): ${backend.reason}`);
   const threads = trainingThreads(request.threads, { backend: backend.name, accumulate: config.train.accumulate, hasProfile: request.profile });
   if (!isResumed) await createRunFolder(config);
-  const teacher = uploadTeacher(weights);
   const provenance = await runProvenance(backend, config.seed);
+  const teacher = await openRunTeacher({ config, weights, tokenizerSha256: tokenizer.hash, corpus, provenance }, ctx);
   const hashes = { teacherSha256: weights.sha256, corpusSha256: corpus.sha256, tokenizerSha256: tokenizer.hash };
   const setting = { config, teacher, corpus, provenance, hashes, backend, hasProfile: request.profile, ctx };
   const task = await createDistillation({
@@ -103,13 +101,13 @@ export async function distill(request: DistillRequest, ctx: RunContext): Promise
   } finally {
     await runner.dispose();
     task.dispose();
-    tf.dispose([...teacher.parameters.values()]);
+    teacher.dispose();
   }
 }
 
 interface Setting {
   readonly config: DistillConfig;
-  readonly teacher: Teacher;
+  readonly teacher: RunTeacher;
   readonly corpus: RunCorpus;
   readonly provenance: RunProvenance;
   readonly hashes: Readonly<Record<string, string>>;
@@ -135,7 +133,7 @@ async function run(task: TrainingTask, setting: Setting, isResumed: boolean): Pr
   const profiler = setting.hasProfile ? createStepProfiler() : null;
   const report = await trainModel(task, {
     runFolder: config.run, modelFolder: student, settings: config.train,
-    batches: distillationBatches(corpus.train, config),
+    batches: teacher.batches(distillationBatches(corpus.train, config)),
     validWindows: corpus.windows, unigramNll, identity: runIdentity(config, hashes), isResumed,
     resumeCommand: `bispik distill --resume ${config.run}`, phase: 'distil', runner, profiler,
   }, ctx);
@@ -144,8 +142,8 @@ async function run(task: TrainingTask, setting: Setting, isResumed: boolean): Pr
   requireLearned(report, { unigramNll, modelFolder: student });
   return {
     run: config.run, student, steps: report.steps, tokens: report.tokens, skippedSteps: report.skippedSteps, valid: report.valid,
-    teacher: { nll: await teacherNll(teacher, corpus.windows) }, unigram: { nll: unigramNll }, bigram: { nll: bigramNll },
+    teacher: { nll: await teacher.nll() }, unigram: { nll: unigramNll }, bigram: { nll: bigramNll },
     floor: corpus.trueNllPerToken === null ? null : { nll: corpus.trueNllPerToken },
-    firingRate: report.firingRate ?? 0, backend: provenance.backend.name, threads: runner.threads, elapsedMs: report.elapsedMs, profile,
+    firingRate: report.firingRate ?? 0, backend: provenance.backend.name, threads: runner.threads, elapsedMs: report.elapsedMs, profile, teacherCache: teacher.cache,
   };
 }

@@ -7,15 +7,14 @@ import { createRandom, deriveSeed } from '../corpus/random.js';
 import { createProjections } from '../distill/projections.js';
 import { spadTerms } from '../distill/spad.js';
 import { studentConfigOf } from '../distill/student-config.js';
-import { liveSource } from '../distill/teacher-source.js';
 import { createDistillTask } from '../distill/training-task.js';
 import type { Student } from '../student/forward.js';
 import { parameterShapes } from '../student/parameters.js';
 import { startStudent } from '../student/start.js';
-import type { Teacher } from '../teacher/parameters.js';
 import type { TrainingTask } from '../train/task.js';
 import type { RunContext } from '../types.js';
 import { earlierWeights } from './earlier-student.js';
+import type { RunTeacher } from './run-teacher.js';
 
 /** Seeds of the independent random streams of a run. */
 const STREAM = { start: 1, batches: 2, calibration: 3, projections: 4 } as const;
@@ -23,15 +22,15 @@ const STREAM = { start: 1, batches: 2, calibration: 3, projections: 4 } as const
 /** What a distillation is made of. */
 export interface DistillationParts {
   readonly config: DistillConfig;
-  /** Stays the caller's. */ readonly teacher: Teacher;
+  /** Stays the caller's. */ readonly teacher: Pick<RunTeacher, 'config' | 'source' | 'lend'>;
   /** Token ids the start is calibrated on. */ readonly trainTokens: Int32Array;
   readonly ctx: RunContext;
   /** Writes the student folder. */ readonly exportStudent: (student: Student, folder: string) => Promise<void>;
 }
 
-/** The batches a run trains on, in its order. */
-export function distillationBatches(trainTokens: Int32Array, { seed, train: { batch, context } }: DistillConfig): Batches {
-  return createBatches(trainTokens, { batch, context, seed: deriveSeed(seed, STREAM.batches) });
+/** The batches a run trains on, in its order; with a teacher cache, whose windows must come again, every pass cuts the text at the same places. */
+export function distillationBatches(trainTokens: Int32Array, { seed, train: { batch, context }, teacherCache }: DistillConfig): Batches {
+  return createBatches(trainTokens, { batch, context, seed: deriveSeed(seed, STREAM.batches), isAligned: teacherCache.enabled });
 }
 
 /**
@@ -48,9 +47,10 @@ export async function createDistillation(parts: DistillationParts, isRestored: b
     ? new Map(Array.from(parameterShapes(studentConfig), ([name, shape]) => [name, tf.zeros([...shape])] as const))
     : await firstWeights(parts);
   return createDistillTask({
-    config: studentConfig, source: liveSource(teacher), context: config.train.context, checkBinary: config.checkBinary, recompute: config.train.recompute === 'blocks',
+    config: studentConfig, source: teacher.source, context: config.train.context, checkBinary: config.checkBinary, recompute: config.train.recompute === 'blocks',
     initial: new Map([...start, ...projections.parameters]),
-    terms: (parameters) => spadTerms({ settings: config.distill, student: studentConfig, teacher: teacher.config, projections }, parameters),
+    terms: (parameters) => spadTerms({ settings: config.distill, student: studentConfig, teacher: teacher.config, projections }, parameters)
+      .filter((element) => teacher.source.hasFeatures || !('needsFeatures' in element)),
     exportStudent: (parameters, target) => parts.exportStudent({ config: studentConfig, parameters }, target),
   });
 }
@@ -66,8 +66,8 @@ async function firstWeights({ config, teacher, trainTokens, ctx }: DistillationP
   const studentConfig = studentConfigOf(config, teacher.config);
   const random = createRandom(deriveSeed(config.seed, STREAM.start));
   const { init, embeddings } = config.student;
-  const start = await startStudent({ config: studentConfig, init, embeddings, teacher, ids: tokens, calibration, random }, (done) =>
-    ctx.reporter.progress({ phase: 'start', done, total: studentConfig.layers, unit: 'layers' }));
+  const start = await teacher.lend((whole) => startStudent({ config: studentConfig, init, embeddings, teacher: whole, ids: tokens, calibration, random }, (done) =>
+    ctx.reporter.progress({ phase: 'start', done, total: studentConfig.layers, unit: 'layers' })));
   tokens.dispose();
   return start;
 }

@@ -4,7 +4,6 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { teacherFolder } from '../config/shipped.js';
 import { createRandom } from '../corpus/random.js';
 import { initTeacher } from '../teacher/init.js';
-import { uploadTeacher } from '../teacher/parameters.js';
 import { createTeacherTask } from '../teacher/training-task.js';
 import { loadTeacher } from '../teacher/weights.js';
 import type { ReplicaStart } from '../train/replica-pool.js';
@@ -13,6 +12,7 @@ import type { TrainingTask } from '../train/task.js';
 import { silentReporter } from '../types.js';
 import { createDistillation } from './distillation.js';
 import { prepareBackend } from './prepare-backend.js';
+import { threadTeacher } from './run-teacher.js';
 import type { ReplicaPlan } from './training-threads.js';
 
 /** Entry point of a training thread: builds its copy of the task, then answers until it is ended. */
@@ -34,7 +34,7 @@ async function createReplica(from: ReplicaPlan): Promise<TrainingTask> {
     return createTeacherTask({ teacher, context: config.train.context, recompute: config.train.recompute === 'blocks', exportTeacher: exportNothing });
   }
   const { config } = from;
-  const teacher = uploadTeacher(await loadTeacher(teacherFolder(config.teacher)));
+  const teacher = threadTeacher(config, await loadTeacher(teacherFolder(config.teacher)));
   const ctx = { reporter: silentReporter, signal: new AbortController().signal };
   return createDistillation({ config, teacher, trainTokens: new Int32Array(0), ctx, exportStudent: exportNothing }, true);
 }

@@ -40,5 +40,8 @@ export async function createRunFolder(config: DistillConfig | TeacherConfig): Pr
 /** What decides the result of a run: its configuration, without where it lies, and the hashes of what it reads. */
 export function runIdentity(config: DistillConfig | TeacherConfig, hashes: Readonly<Record<string, string>>): Record<string, unknown> {
   const { run: _folder, ...rest } = config;
-  return { ...rest, ...hashes };
+  if (!('teacherCache' in rest)) return { ...rest, ...hashes };
+  const { teacherCache: { folder: _cache, ...sampling }, ...others } = rest;
+  // Absent where it is off, so that runs begun before there were caches can be resumed.
+  return { ...others, ...(sampling.enabled ? { teacherCache: sampling } : {}), ...hashes };
 }

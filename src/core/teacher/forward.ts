@@ -54,7 +54,7 @@ export function teacherReadout(teacher: Teacher, ids: tf.Tensor2D, run: SegmentR
   const [batch, length] = ids.shape;
   const { layers, heads, hiddenSize } = teacher.config;
   const future = futureScores(length);
-  let stream = tf.reshape<tf.Rank.R2>(embed(teacher, ids), [batch * length, hiddenSize]);
+  let stream = tf.reshape<tf.Rank.R2>(teacherEmbedding(teacher, ids), [batch * length, hiddenSize]);
   for (let layer = 0; layer < layers; layer++) {
     const parameters = Array.from(teacher.parameters).filter(([name]) => name.startsWith(`layers.${layer}.`)).map(([, tensor]) => tensor);
     const [output] = run({ inputs: [stream, future], parameters }, ([x, scores]) => {
@@ -74,7 +74,7 @@ function tidyLayer<A>(run: () => ReturnType<typeof decoderLayer<A>>): ReturnType
 function decode<A>(teacher: Teacher, ids: tf.Tensor2D, attend: Attend<A>): TeacherTrace<A> {
   const { config } = teacher;
   const [batch, length] = ids.shape;
-  const embedding = embed(teacher, ids);
+  const embedding = teacherEmbedding(teacher, ids);
   let stream = tf.reshape<tf.Rank.R2>(embedding, [batch * length, config.hiddenSize]);
   const attention: A[] = [];
   const layers: TeacherLayerTrace[] = [];
@@ -89,7 +89,11 @@ function decode<A>(teacher: Teacher, ids: tf.Tensor2D, attend: Attend<A>): Teach
   return { readout: readout(teacher, stream), embedding, hidden, attention, layers };
 }
 
-function embed(teacher: Teacher, ids: tf.Tensor2D): tf.Tensor3D {
+/** Parameters that `teacherEmbedding` reads. */
+export const EMBEDDING_PARAMETERS: ReadonlySet<string> = new Set(['embed_tokens.weight', 'embed_positions.weight', 'project_in.weight']);
+
+/** Input of the first block: token plus position embedding. @param ids (B, L) int32. @returns (B, L, D), owned by the caller's tidy. */
+export function teacherEmbedding(teacher: Teacher, ids: tf.Tensor2D): tf.Tensor3D {
   const [batch, length] = ids.shape;
   const { config } = teacher;
   let tokens = tf.gather(teacherParameter(teacher, 'embed_tokens.weight'), ids) as tf.Tensor3D;

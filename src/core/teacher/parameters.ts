@@ -17,11 +17,12 @@ function isLinearWeight(name: string, shape: readonly number[]): boolean {
   return shape.length === 2 && !name.includes('embed_') && name !== 'lm_head.weight';
 }
 
-/** Uploads a teacher's weights to the active backend; the caller disposes the parameters. */
-export function uploadTeacher(weights: TeacherWeights): Teacher {
+/** Uploads a teacher's weights to the active backend, or those of them that are wanted; the caller disposes the parameters. */
+export function uploadTeacher(weights: TeacherWeights, isWanted: (name: string) => boolean = () => true): Teacher {
   const parameters = new Map<string, tf.Tensor>();
   for (const [name, { shape, values }] of weights.tensors) {
     const short = name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name;
+    if (!isWanted(short)) continue;
     parameters.set(short, tf.tidy(() => {
       const tensor = tf.tensor(values, [...shape], 'float32');
       return isLinearWeight(short, shape) ? tf.transpose(tensor) : tensor;

@@ -39,6 +39,7 @@ describe('configuration: order of the sources', () => {
       layers: null, heads: null, hiddenSize: null, feedForwardSize: null,
     });
     expect(config.distill.weights).to.deep.equal({ embedding: 0.2, attention: 0.1, feature: 0.1, softTarget: 0.3, hardTarget: 0.3 });
+    expect(config.teacherCache).to.deep.equal({ enabled: false, folder: null, samples: 12 });
     expect(config.train.learningRate).to.equal(0.01);
     expect(config.backend).to.equal('auto');
   });
@@ -170,6 +171,8 @@ describe('configuration: keys that contradict each other', () => {
     await contradiction(`${MINIMAL}student: { layers: 3 }\ndistill: { layerMap: [0, 1] }\n`, 'distill.layerMap has 2 entries', 'student.layers is 3');
     await contradiction(`${MINIMAL}student: { heads: 1 }\ndistill: { headMap: [0, 1] }\n`, 'distill.headMap has 2 entries', 'student.heads is 1');
     await contradiction(`${MINIMAL}distill: { weights: { embedding: 0, attention: 0, feature: 0, softTarget: 0, hardTarget: 0 } }\n`, 'every weight');
+    await contradiction(`${MINIMAL}distill: { weights: { embedding: 0, softTarget: 0, hardTarget: 0 } }\nteacherCache: { enabled: true }\n`, ':5: ', 'a teacher cache holds nothing for');
+    await distill(`${MINIMAL}distill: { weights: { embedding: 0, softTarget: 0, hardTarget: 0 } }\n`);
   });
 
   it('in a teacher run', async () => {

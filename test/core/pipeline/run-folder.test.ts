@@ -50,6 +50,13 @@ describe('pipeline/run-folder', () => {
     }
   });
 
+  it('a run with a teacher cache is another run, wherever the cache lies; without one its settings say nothing', () => {
+    const of = (teacherCache: Record<string, unknown>) => runIdentity(config('here', { teacherCache }), {});
+    expect(of({ enabled: false, samples: 5, folder: 'x' })).to.deep.equal(of({})).and.not.have.property('teacherCache');
+    expect(of({ enabled: true, folder: 'x' })).to.deep.equal(of({ enabled: true })).and.not.deep.equal(of({}));
+    expect(of({ enabled: true, samples: 5 })).to.not.deep.equal(of({ enabled: true }));
+  });
+
   it('provenance says what made a result', async () => {
     const { version } = JSON.parse(await readFile(join(packageRoot(), 'package.json'), 'utf8')) as { version: string };
     const { createdAt, ...rest } = await runProvenance({ name: 'wasm', device: 'CPU', reason: 'asked for' } as Parameters<typeof runProvenance>[0], 5);

@@ -17,7 +17,7 @@ import { BackendError, ShapeError } from '../../../src/core/errors.js';
 import { createDistillation } from '../../../src/core/pipeline/distillation.js';
 import { prepareBackend } from '../../../src/core/pipeline/prepare-backend.js';
 import { openRunner } from '../../../src/core/pipeline/training-threads.js';
-import { uploadTeacher } from '../../../src/core/teacher/parameters.js';
+import { threadTeacher } from '../../../src/core/pipeline/run-teacher.js';
 import { loadTeacher } from '../../../src/core/teacher/weights.js';
 import { initAdam } from '../../../src/core/train/optimizer.js';
 import type { PassRunner } from '../../../src/core/train/passes.js';
@@ -39,7 +39,7 @@ const config: DistillConfig = distillConfigSchema.parse({
 
 /** The built-in teacher under a student of seeded weights that fires. */
 async function makeTask(): Promise<TrainingTask> {
-  const teacher = uploadTeacher(await loadTeacher(teacherFolder(config.teacher)));
+  const teacher = threadTeacher(config, await loadTeacher(teacherFolder(config.teacher)));
   const ctx = { reporter: silentReporter, signal: new AbortController().signal };
   const task = await createDistillation({ config, teacher, trainTokens: new Int32Array(0), ctx, exportStudent: () => Promise.resolve() }, true);
   const random = createRandom(5);
