@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 /** Names of our own kernels; a backend that registers one replaces the composed form of the operation. */
 export type SpikingKernel =
-  | 'BispikSpikeMatMul' | 'BispikSpikeMatMulGradW'
+  | 'BispikPackSpikes' | 'BispikSpikeMatMul' | 'BispikSpikeMatMulGradW'
   | 'BispikLayerNorm' | 'BispikLayerNormGrad'
   | 'BispikTiledAttention' | 'BispikAlignedAttention' | 'BispikStreamedAttention'
   | 'BispikSquaredError' | 'BispikRateCode'

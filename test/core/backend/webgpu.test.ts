@@ -86,7 +86,7 @@ describe('WebGPU backend', function () {
 
   it('a tensor larger than the device allows is refused with its size and what to reduce; smaller ones still work', async () => {
     const { stdout } = await runModule(`${START}${READ}
-      const most = tf.backend().device.limits.maxStorageBufferBindingSize;
+      const most = tf.backend().device.limits.maxBufferSize;
       let refused = null;
       try { tf.tidy(() => { tf.add(tf.fill([most / 4 + 1], 1), 1); }); } catch (e) { refused = { name: e.name, exitCode: e.exitCode, message: e.message, suggestions: e.suggestions }; }
       console.log(JSON.stringify({ most, refused, after: await read(tf.add(tf.tensor1d([1, 2]), 1)) }));

@@ -30,8 +30,9 @@ function attention(call: KernelTensors): number {
 const FORMULAS: Readonly<Record<string, Formula>> = {
   BatchMatMul: product,
   _FusedMatMul: product,
-  BispikSpikeMatMul: (call) => 2 * sizeOf(call.outputs[0]) * last(input(call, 's')),
-  BispikSpikeMatMulGradW: (call) => 2 * sizeOf(input(call, 'dy')) * last(input(call, 's')),
+  // Spikes may be packed, so their own width is not asked.
+  BispikSpikeMatMul: (call) => 2 * sizeOf(call.outputs[0]) * (input(call, 'w')?.shape[0] ?? 1),
+  BispikSpikeMatMulGradW: (call) => 2 * sizeOf(call.outputs[0]) * (input(call, 's')?.shape[0] ?? 1),
   BispikSpikingAttention: attention,
   // The overlap and the spikes once more, and four products: of dValues with the values, and towards query, key and value.
   BispikSpikingAttentionGrad: (call) => 2.5 * attention(call),

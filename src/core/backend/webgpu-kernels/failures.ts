@@ -79,7 +79,7 @@ function outOfMemory(backend: GpuBackend, message: string, cause?: unknown): Bac
   return new BackendError(`the device is out of memory with ${megabytes} MB of tensors on it: ${message.trim()}`, { cause, suggestions: LESS_MEMORY });
 }
 
-/** A buffer over the limits is an error at once, with its size: the device would only report it on the side. */
+/** A buffer over the limit is an error at once, with its size: the device would only report it on the side. */
 function refuseLargeBuffers(backend: GpuBackend): void {
   const { device: { limits }, bufferManager } = backend;
   const acquire = bufferManager.acquireBuffer.bind(bufferManager);

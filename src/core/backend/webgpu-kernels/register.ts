@@ -8,9 +8,11 @@ import { lifKernels } from './lif.js';
 import { lossKernels } from './losses.js';
 import { matMulKernels } from './matmul.js';
 import { reduceKernels } from './reduce.js';
+import { spikeMatMulKernels } from './spike-matmul.js';
 
 const GROUPS: ReadonlyArray<(gpu: GpuDispatcher) => KernelConfig[]> = [
   lifKernels,
+  spikeMatMulKernels,
   layerNormKernels,
   lossKernels,
   adamKernels,

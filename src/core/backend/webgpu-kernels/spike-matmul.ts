@@ -1,0 +1,100 @@
+import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
+
+import { ShapeError } from '../../errors.js';
+import { expectShape, extents, inputOf } from '../kernel-tensors.js';
+import type { GpuDispatcher, GpuKernel } from './dispatch.js';
+import { spreadGroups } from './dispatch.js';
+import { planSpikeTiles, spikeTileKernel, spikeTileUniforms } from './spike-tiles.js';
+import { GROUP, MAIN, sumOverRows } from './sums.js';
+
+/**
+ * `BispikPackSpikes` and the products with what it returns: spikes (rows, inputs) become bits (rows, ⌈inputs/32⌉) int32, spike c of a row at bit
+ * c mod 32 of its word c/32. `BispikSpikeMatMul` and `BispikSpikeMatMulGradW` take these and the attribute `inputs`.
+ */
+export function spikeMatMulKernels(gpu: GpuDispatcher): KernelConfig[] {
+  return [
+    { kernelName: 'BispikPackSpikes', backendName: 'webgpu', kernelFunc: ({ inputs }) => packSpikes(gpu, inputOf(inputs, 's')) },
+    { kernelName: 'BispikSpikeMatMul', backendName: 'webgpu', kernelFunc: ({ inputs, attrs }) => forward(gpu, inputs, attrs) },
+    { kernelName: 'BispikSpikeMatMulGradW', backendName: 'webgpu', kernelFunc: ({ inputs, attrs }) => backward(gpu, inputs, attrs) },
+  ];
+}
+
+/** Rows of whole words: every invocation reads four spikes, eight of them make a word. */
+const PACK_WORDS: GpuKernel = {
+  name: 'BispikPackSpikes', tensors: [['s', 'read', 'vec4f'], ['bits', 'read_write', 'u32']], uniforms: [['count', 'u32']],
+  code: `var<workgroup> fours: array<u32, ${GROUP}>;
+${MAIN}
+  let i = group * ${GROUP}u + local;
+  if (i < 8u * uniforms.count) { fours[local] = dot(select(vec4u(0), vec4u(1, 2, 4, 8), s[i] != vec4f(0)), vec4u(1)) << (4u * (local % 8u)); }
+  workgroupBarrier();
+  let word = group * ${GROUP / 8}u + local;
+  if (local >= ${GROUP / 8}u || word >= uniforms.count) { return; }
+  var all = 0u;
+  for (var four = 0u; four < 8u; four++) { all |= fours[8u * local + four]; }
+  bits[word] = all;
+}`,
+};
+
+/** Rows of any length: every invocation makes a word. */
+const PACK_ROWS: GpuKernel = {
+  name: 'BispikPackSpikeRows', tensors: [['s', 'read', 'f32'], ['bits', 'read_write', 'u32']], uniforms: [['count', 'u32'], ['inputs', 'u32'], ['words', 'u32']],
+  code: `${MAIN}
+  let i = group * ${GROUP}u + local;
+  if (i >= uniforms.count) { return; }
+  let first = i % uniforms.words * 32u;
+  let start = i / uniforms.words * uniforms.inputs + first;
+  var all = 0u;
+  for (var c = 0u; c < min(32u, uniforms.inputs - first); c++) { all |= select(0u, 1u << c, s[start + c] != 0.0); }
+  bits[i] = all;
+}`,
+};
+
+function packSpikes(gpu: GpuDispatcher, s: TensorInfo): TensorInfo {
+  const [rows = 0, inputs = 0] = extents(s, 2, 's');
+  const words = Math.ceil(inputs / 32);
+  const bits = gpu.makeOutput([rows, words], 'int32');
+  const count = rows * words;
+  if (inputs % 32 === 0) gpu.run(PACK_WORDS, { tensors: [s, bits], uniforms: [count], workgroups: spreadGroups(Math.ceil(8 * count / GROUP)) });
+  else gpu.run(PACK_ROWS, { tensors: [s, bits], uniforms: [count, inputs, words], workgroups: spreadGroups(Math.ceil(count / GROUP)) });
+  return bits;
+}
+
+/** Rows and words of packed spikes. @throws ShapeError unless they are int32 for this many inputs. */
+function packedExtents(s: TensorInfo, inputs: number): readonly [rows: number, words: number] {
+  const [rows = 0, words = 0] = extents(s, 2, 's');
+  if (s.dtype === 'int32' && words === Math.ceil(inputs / 32)) return [rows, words];
+  throw new ShapeError(`s is ${s.dtype} [${s.shape.join(', ')}]; packed spikes of ${inputs} inputs, int32 [${rows}, ${Math.ceil(inputs / 32)}], were expected`);
+}
+
+/** y = s·w + b; the bias comes first. */
+function forward(gpu: GpuDispatcher, inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): TensorInfo {
+  const [s, w, b] = [inputOf(inputs, 's'), inputOf(inputs, 'w'), inputOf(inputs, 'b')];
+  const width = Number(attrs?.['inputs']);
+  const [rows, words] = packedExtents(s, width);
+  const outputs = extents(w, 2, 'w')[1] ?? 0;
+  expectShape(w, [width, outputs], 'w');
+  expectShape(b, [outputs], 'b');
+  const { side } = planSpikeTiles({ p: rows, q: outputs, k: width });
+  const y = gpu.makeOutput([rows, outputs]);
+  const { uniforms, groups } = spikeTileUniforms({ p: rows, q: outputs, k: width, words }, { side, parts: 1 });
+  gpu.run(spikeTileKernel('BispikSpikeMatMul', { side, direction: 'terms', hasStart: true }), { tensors: [s, w, b, y], uniforms, workgroups: spreadGroups(groups) });
+  return y;
+}
+
+/** dW = sᵀ·dy, db = Σ dy. */
+function backward(gpu: GpuDispatcher, inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): TensorInfo[] {
+  const [s, dy] = [inputOf(inputs, 's'), inputOf(inputs, 'dy')];
+  const width = Number(attrs?.['inputs']);
+  const [rows, words] = packedExtents(s, width);
+  const outputs = extents(dy, 2, 'dy')[1] ?? 0;
+  expectShape(dy, [rows, outputs], 'dy');
+  const plan = planSpikeTiles({ p: width, q: outputs, k: rows });
+  const { uniforms, groups } = spikeTileUniforms({ p: width, q: outputs, k: rows, words }, plan);
+  const sums = gpu.makeOutput(plan.parts === 1 ? [width, outputs] : [plan.parts, width * outputs]);
+  gpu.run(spikeTileKernel('BispikSpikeMatMulGradW', { side: plan.side, direction: 'results', hasStart: false }), { tensors: [s, dy, sums], uniforms, workgroups: spreadGroups(groups) });
+  const db = sumOverRows(gpu, dy, { outer: 1, rows, width: outputs, shape: [outputs] });
+  if (plan.parts === 1) return [sums, db];
+  const dw = sumOverRows(gpu, sums, { outer: 1, rows: plan.parts, width: width * outputs, shape: [width, outputs] });
+  gpu.release(sums);
+  return [dw, db];
+}
