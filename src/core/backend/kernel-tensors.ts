@@ -29,3 +29,9 @@ export function expectShape(tensor: TensorInfo, shape: readonly number[], name: 
   if (tensor.dtype === 'float32' && tensor.shape.length === shape.length && shape.every((extent, i) => extent === tensor.shape[i])) return;
   throw new ShapeError(`${name} is ${tensor.dtype} [${tensor.shape.join(', ')}]; float32 [${shape.join(', ')}] was expected`);
 }
+
+/** @throws ShapeError unless the labels are one int32 per row. */
+export function expectLabels(labels: TensorInfo, rows: number): void {
+  if (labels.dtype === 'int32' && labels.shape.length === 1 && labels.shape[0] === rows) return;
+  throw new ShapeError(`labels are ${labels.dtype} [${labels.shape.join(', ')}]; int32 [${rows}] was expected`);
+}

@@ -1,7 +1,6 @@
 import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
 
-import { ShapeError } from '../../errors.js';
-import { expectShape, extents, inputOf } from '../kernel-tensors.js';
+import { expectLabels, expectShape, extents, inputOf } from '../kernel-tensors.js';
 import type { KernelHeap } from './heap.js';
 
 /**
@@ -19,7 +18,8 @@ export function lossKernels(heap: KernelHeap): KernelConfig[] {
 function crossEntropy(heap: KernelHeap, inputs: NamedTensorInfoMap): TensorInfo[] {
   const logits = inputOf(inputs, 'logits');
   const [rows = 0, vocabulary = 0] = extents(logits, 2, 'logits');
-  const labels = labelsOf(inputOf(inputs, 'labels'), rows);
+  const labels = inputOf(inputs, 'labels');
+  expectLabels(labels, rows);
   const outputs = [heap.output([rows]), heap.output([rows, vocabulary])];
   heap.call.crossEntropy(...[logits, labels, ...outputs].map(heap.address), rows, vocabulary);
   return outputs;
@@ -41,7 +41,7 @@ function headLosses(heap: KernelHeap, inputs: NamedTensorInfoMap, attrs: NamedAt
   const [logits, hardSlope, { labels, teacher }] = [inputOf(inputs, 'logits'), inputOf(inputs, 'hardSlope'), inputs];
   const [rows = 0, vocabulary = 0] = extents(logits, 2, 'logits');
   expectShape(hardSlope, [], 'hardSlope');
-  if (labels !== undefined) labelsOf(labels, rows);
+  if (labels !== undefined) expectLabels(labels, rows);
   if (teacher !== undefined) expectShape(teacher, [rows, vocabulary], 'teacher');
   const losses = [heap.output([rows]), heap.output([rows])];
   const targets = [teacher, labels].map((tensor) => (tensor === undefined ? 0 : heap.address(tensor)));
@@ -50,10 +50,4 @@ function headLosses(heap: KernelHeap, inputs: NamedTensorInfoMap, attrs: NamedAt
     heap.call.headLosses(heap.address(logits), ...targets, ...losses.map(heap.address), rows, vocabulary, ...slopes, scratch);
   });
   return [...losses, heap.share(logits)];
-}
-
-/** The labels themselves. @throws ShapeError unless they are one int32 per row. */
-function labelsOf(labels: TensorInfo, rows: number): TensorInfo {
-  if (labels.dtype === 'int32' && labels.shape.length === 1 && labels.shape[0] === rows) return labels;
-  throw new ShapeError(`labels are ${labels.dtype} [${labels.shape.join(', ')}]; int32 [${rows}] was expected`);
 }

@@ -40,6 +40,7 @@ export interface GpuCall {
 export interface GpuDispatcher {
   readonly backend: GpuBackend;
   /** An uninitialised tensor for a kernel to write. */ makeOutput(shape: readonly number[], dtype?: 'float32' | 'int32'): TensorInfo;
+  /** An input as an output, after a kernel wrote over it: one more owner, and values read before are forgotten. */ overwritten(tensor: TensorInfo): TensorInfo;
   /** Frees a tensor that a kernel made on the way; runs already recorded still find it. */ release(tensor: TensorInfo): void;
   /** The most bytes of a tensor that one binding may show a kernel. */ readonly bindingBytes: number;
   /** Records a run. Code that does not compile makes the next read fail. @throws ShapeError when the numbers of tensors or uniforms differ;
@@ -75,6 +76,7 @@ export function createDispatcher(backend: GpuBackend, bindingBytes = backend.dev
     backend,
     bindingBytes,
     makeOutput: (shape, dtype = 'float32') => backend.makeTensorInfo(shape, dtype),
+    overwritten: (tensor) => shareOverwritten(backend, tensor),
     release: ({ dataId }) => { backend.disposeData(dataId); },
     run: (kernel, call) => {
       if (call.tensors.length !== kernel.tensors.length || call.uniforms.length !== kernel.uniforms.length) {
@@ -88,6 +90,12 @@ export function createDispatcher(backend: GpuBackend, bindingBytes = backend.dev
     },
   };
   return dispatcher;
+}
+
+function shareOverwritten(backend: GpuBackend, { dataId, shape, dtype }: TensorInfo): TensorInfo {
+  backend.incRef(dataId);
+  backend.tensorMap.get(dataId).values = null;
+  return { dataId, shape, dtype };
 }
 
 /** A tensor of floats whose buffer was cast from whole numbers or truth values still holds these. */

@@ -47,7 +47,7 @@ interface GpuPass {
  */
 export interface GpuBackend {
   readonly device: GpuDevice;
-  readonly tensorMap: { get(id: object): { readonly resource: GpuBuffer; /** Of the buffer: a cast from whole numbers only renames the tensor. */ readonly dtype: DataType } };
+  readonly tensorMap: { get(id: object): { readonly resource: GpuBuffer; /** Of the buffer: a cast from whole numbers only renames the tensor. */ readonly dtype: DataType; /** Copy in ordinary memory. */ values: ArrayLike<number> | null } };
   readonly bufferManager: { acquireBuffer(bytes: number, usage: number, ...more: readonly boolean[]): GpuBuffer };
   read(id: object): Promise<ArrayLike<number>>;
   memory(): { readonly numBytesInGPU: number };
@@ -60,6 +60,7 @@ export interface GpuBackend {
   endComputePassEncoder(): void;
   submitQueue(): void;
   uploadToGPU(id: object): void;
+  incRef(id: object): void;
   disposeData(id: object): boolean;
   /** What a program of theirs binds for a tensor. */ tensorToBinding(tensor: TensorInfo | null): object | null;
   makeTensorInfo(shape: readonly number[], dtype: DataType): TensorInfo;

@@ -1,7 +1,6 @@
 import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
 
-import { ShapeError } from '../../errors.js';
-import { expectShape, extents, inputOf } from '../kernel-tensors.js';
+import { expectLabels, expectShape, extents, inputOf } from '../kernel-tensors.js';
 import type { GpuDispatcher, GpuKernel } from './dispatch.js';
 import { spreadGroups } from './dispatch.js';
 import { GROUP, MAIN, overGroup } from './sums.js';
@@ -15,15 +14,16 @@ export function lossKernels(gpu: GpuDispatcher): KernelConfig[] {
 }
 
 /** The largest of some numbers and the sum of e^(number − largest): over parts, then over parts of these. */
-const LARGEST_AND_SUM = `
+export const LARGEST_AND_SUM = `
 fn withNumber(so_far: vec2f, v: f32) -> vec2f {
   let e = exp(-abs(v - so_far.x));
   return select(vec2f(so_far.x, so_far.y + e), vec2f(v, so_far.y * e + 1.0), v > so_far.x);
 }
 ${overGroup('largestAndSum', 'vec2f', 'select(vec2f(b.x, b.y + a.y * exp(a.x - b.x)), vec2f(a.x, a.y + b.y * exp(b.x - a.x)), a.x >= b.x)')}`;
 /** Below every float: e^(it − v) is 0. */
-const NOTHING_YET = 'vec2f(-3.0e38, 0.0)';
-const NAN_BITS = '0x7fc00000u';
+export const NOTHING_YET = 'vec2f(-3.0e38, 0.0)';
+/** A NaN is written as bits, because a compiler may assume that there is none. */
+export const NAN_BITS = '0x7fc00000u';
 
 /** loss = −log softmax(logits)[label], gradient = softmax − onehot; both 0 where the label is negative, NaN where it is beyond the row. */
 const CROSS_ENTROPY: GpuKernel = {
@@ -42,7 +42,6 @@ ${MAIN}
   let factor = select(1.0 / all.y, 0.0, label < 0);
   for (var c = local; c < uniforms.width; c += ${GROUP}u) {
     let p = exp(logits[start + c] - all.x) * factor;
-    // Bits, because a compiler may assume that there is no NaN.
     gradient[start + c] = select(bitcast<u32>(p - select(0.0, 1.0, i32(c) == label)), ${NAN_BITS}, isBeyond);
   }
   if (local == 0u) {
@@ -87,9 +86,7 @@ ${MAIN}
 function crossEntropy(gpu: GpuDispatcher, inputs: NamedTensorInfoMap): TensorInfo[] {
   const [logits, labels] = [inputOf(inputs, 'logits'), inputOf(inputs, 'labels')];
   const [rows = 0, vocabulary = 0] = extents(logits, 2, 'logits');
-  if (labels.dtype !== 'int32' || extents(labels, 1, 'labels')[0] !== rows) {
-    throw new ShapeError(`labels are ${labels.dtype} [${labels.shape.join(', ')}]; int32 [${rows}] was expected`);
-  }
+  expectLabels(labels, rows);
   const outputs = [gpu.makeOutput([rows]), gpu.makeOutput([rows, vocabulary])];
   gpu.run(CROSS_ENTROPY, { tensors: [logits, labels, ...outputs], uniforms: [rows, vocabulary], workgroups: spreadGroups(rows) });
   return outputs;

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import { adamKernels } from './adam.js';
 import type { GpuDispatcher } from './dispatch.js';
+import { headLossKernels } from './head-losses.js';
 import { layerNormKernels } from './layer-norm.js';
 import { lifKernels } from './lif.js';
 import { lossKernels } from './losses.js';
@@ -15,6 +16,7 @@ const GROUPS: ReadonlyArray<(gpu: GpuDispatcher) => KernelConfig[]> = [
   spikeMatMulKernels,
   layerNormKernels,
   lossKernels,
+  headLossKernels,
   adamKernels,
   reduceKernels,
   matMulKernels,
