@@ -1,4 +1,4 @@
-import type { KernelConfig, TensorInfo } from '@tensorflow/tfjs-core';
+import type { KernelConfig, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 
 import { operationsOf } from './kernel-operations.js';
@@ -13,7 +13,7 @@ export interface KernelCall {
 
 /** Who is told of kernels. */
 export interface KernelListener {
-  /** Just before a kernel runs. */ begin?(name: string): void;
+  /** Just before a kernel runs, on what. What it throws ends the work. */ begin?(name: string, inputs: NamedTensorInfoMap): void;
   /** Just after. */ end(call: KernelCall): void;
 }
 
@@ -32,9 +32,9 @@ function listened(kernel: KernelConfig, listener: KernelListener, stack: { inner
   return (call) => {
     const frame = { inner: 0, innerMs: 0 };
     stack.push(frame);
-    listener.begin?.(kernel.kernelName);
-    const start = performance.now();
     try {
+      listener.begin?.(kernel.kernelName, call.inputs);
+      const start = performance.now();
       const outputs = kernel.kernelFunc(call);
       const tookMs = performance.now() - start;
       stack.pop();
