@@ -93,7 +93,7 @@ function elementwise(): Case[] {
     { name: 'LIF gradient', flops: 0, ours: ours('BispikLifGrad', { ...lifGradients, x: current, gain, bias }, lif), theirs: null },
     { name: 'layer norm 2048×256', flops: 0, ours: ours('BispikLayerNorm', { x, weight: tf.ones([256]), bias: tf.zeros([256]) }, { eps: 1e-5 }), theirs: null },
     { name: 'cross-entropy and gradient 1024×512 (beside softmax)', flops: 0, ours: ours('BispikCrossEntropy', { logits, labels }), theirs: softmax },
-    { name: 'soft target and gradient 1024×512 (beside 2 softmax)', flops: 0, ours: ours('BispikSoftTarget', { student: logits, teacher: logits }, { temperature: 2 }), theirs: () => { softmax(); softmax(); } },
+    { name: 'cross-entropy, soft target and gradient 1024×512 (beside 3 softmax)', flops: 0, ours: ours('BispikHeadLosses', { logits: normal(1024, 512), teacher: logits, labels, hardSlope: tf.scalar(1) }, { softSlope: 1, temperature: 2 }), theirs: () => { softmax(); softmax(); softmax(); } },
     { name: 'AdamW step of 65,536', flops: 0, ours: ours('BispikAdamStep', { p, g: p, m: p, v: tf.square(p) }, adam), theirs: null },
   ];
 }

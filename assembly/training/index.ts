@@ -6,6 +6,6 @@ export { spikeMatMul, spikeMatMulGradW, spikeMatMulGradWScratchBytes, spikeMatMu
 export { attention, attentionScratchBytes } from './attention';
 export { attentionGrad, attentionGradScratchBytes } from './attention-grad';
 export { layerNorm, layerNormGrad } from './layer-norm';
-export { crossEntropy, headLosses, softTarget } from './losses';
+export { crossEntropy, headLosses } from './losses';
 export { adamStep } from './adam';
 export { copyRuns, gather, repeatRuns, transposeMatrices } from './layout';

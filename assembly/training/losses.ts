@@ -36,49 +36,7 @@ function scale(x: usize, n: i32, factor: f32): void {
 }
 
 /**
- * divergence (rows) = Σ p_T·(log p_T − log p_S) with p = softmax(logits/temperature), and gradient (rows, n) = (p_S − p_T)/temperature.
- * `scratch` holds n floats.
- */
-export function softTarget(
-  student: usize, teacher: usize, divergence: usize, gradient: usize, rows: i32, n: i32, temperature: f32, scratch: usize,
-): void {
-  const rowBytes = (<usize>n) << 2;
-  for (let r = 0; r < rows; r++) {
-    const largestS = largestOf(student, n), largestT = largestOf(teacher, n);
-    const totalS = shiftedExp(student, gradient, n, largestS, temperature);
-    const totalT = shiftedExp(teacher, scratch, n, largestT, temperature);
-    const shift = largestT - largestS;
-    const mean = combine(student, teacher, gradient, scratch, n, temperature, shift, <f32>(1 / totalS), <f32>(1 / totalT));
-    const value = mean + logarithm(totalS) - logarithm(totalT);
-    store<f32>(divergence + ((<usize>r) << 2), <f32>value);
-    student += rowBytes;
-    teacher += rowBytes;
-    gradient += rowBytes;
-  }
-}
-
-/** Turns the exponentials in `gradient` and `scratch` into the gradient; returns Σ p_T·(z_T − z_S − shift)/τ. */
-function combine(
-  student: usize, teacher: usize, gradient: usize, scratch: usize, n: i32, temperature: f32, shift: f32, factorS: f32, factorT: f32,
-): f64 {
-  const factors = f32x4.splat(1 / temperature), shifts = f32x4.splat(shift);
-  let low = f64x2.splat(0), high = low;
-  for (let i = 0; i < n; i += 4) {
-    const at = (<usize>i) << 2;
-    const lanes = n - i;
-    const pT = v128.and(f32x4.mul(loadFloats(scratch + at, lanes), f32x4.splat(factorT)), firstLanes(lanes));
-    const pS = f32x4.mul(loadFloats(gradient + at, lanes), f32x4.splat(factorS));
-    const difference = f32x4.sub(loadFloats(teacher + at, lanes), loadFloats(student + at, lanes));
-    const z = f32x4.mul(f32x4.sub(difference, shifts), factors);
-    low = f64x2.add(low, f64x2.mul(lowDoubles(pT), lowDoubles(z)));
-    high = f64x2.add(high, f64x2.mul(highDoubles(pT), highDoubles(z)));
-    storeFloats(gradient + at, f32x4.mul(f32x4.sub(pS, pT), factors), lanes);
-  }
-  return sumDoubles(f64x2.add(low, high));
-}
-
-/**
- * Cross-entropy `hard` (rows) and divergence `soft` (rows) of rows of logits as above, and, written over the logits, the gradient of
+ * Cross-entropy `hard` (rows) as above, divergence `soft` (rows) = Σ p_T·(log p_T − log p_S) with p = softmax(logits/temperature), and, written over the logits, the gradient of
  * Σ softSlope·soft + hardSlope·hard, the latter slope being read from memory. A loss whose target (`labels` or `teacher`) is 0 is 0.
  * `scratch` holds 3·n floats.
  */
@@ -110,7 +68,7 @@ export function headLosses(
       const largestT = largestOf(teacher, n);
       const totalS = shiftedExp(logits, student, n, largest, temperature);
       const totalT = shiftedExp(teacher, target, n, largestT, temperature);
-      const mean = combineBoth(
+      const mean = combine(
         logits, teacher, label < 0 ? student : probabilities, student, target, n, temperature, largestT - largest,
         <f32>(1 / totalS), <f32>(1 / totalT), softSlope, factor,
       );
@@ -142,7 +100,7 @@ function scaleInto(x: usize, y: usize, n: i32, factor: f32): void {
  * Writes slope·(p_S − p_T)/τ + factor·e over the logits, with p_S and p_T from the exponentials in `student` and `target`; returns
  * Σ p_T·(z_T − z_S − shift)/τ.
  */
-function combineBoth(
+function combine(
   logits: usize, teacher: usize, e: usize, student: usize, target: usize, n: i32, temperature: f32, shift: f32,
   factorS: f32, factorT: f32, slope: f32, factor: f32,
 ): f64 {

@@ -32,32 +32,18 @@ describeOnOurKernels('kernels: losses of logits', () => {
   for (const [rows, width, scale] of [[1, 1, 1], [5, 7, 3], [3, 64, 20], [4, 513, 80]] as const) {
     it(`(${rows}, ${width}) logits up to ±${scale} match float64`, async () => {
       const random = numbers(width);
-      const [student, teacher] = [random.floats(rows * width, scale), random.floats(rows * width, scale)];
+      const student = random.floats(rows * width, scale);
       const labels = Int32Array.from({ length: rows }, () => random.below(width));
       const logits = { values: student, shape: [rows, width] };
       const [loss, gradient] = await awaitKernel('BispikCrossEntropy', { logits, labels: { values: labels, shape: [rows] } });
-      const both = { student: logits, teacher: { values: teacher, shape: [rows, width] } };
-      const [divergence, slope] = await awaitKernel('BispikSoftTarget', both, { temperature: 2 });
       rowsOf(student, width).forEach((row, r) => {
         const logP = logSoftmax(row);
         const label = labels[r]!;
         expect(loss?.values[r]).to.be.closeTo(-logP[label]!, 1e-6 * Math.max(1, -logP[label]!));
-        const half = (values: readonly number[]): number[] => logSoftmax(values.map((v) => v / 2));
-        const [logS, logT] = [half(row), half(rowsOf(teacher, width)[r]!)];
-        const expected = logT.reduce((sum, t, c) => sum + Math.exp(t) * (t - logS[c]!), 0);
-        expect(divergence?.values[r]).to.be.closeTo(expected, 2e-6 * Math.max(1, expected));
         logP.forEach((v, c) => {
           expect(gradient?.values[r * width + c]).to.be.closeTo(Math.exp(v) - Number(c === label), 3e-7);
-          expect(slope?.values[r * width + c]).to.be.closeTo((Math.exp(logS[c]!) - Math.exp(logT[c]!)) / 2, 3e-7);
         });
       });
     });
   }
-
-  it('the divergence of a distribution from itself is 0, however far the logits are shifted', async () => {
-    const teacher = numbers(5).floats(40, 256).map((v) => Math.round(v) / 64); // the shifted values are exact, too
-    const both = { student: { values: teacher.map((v) => v + 1024), shape: [1, 40] }, teacher: { values: teacher, shape: [1, 40] } };
-    const [divergence] = await awaitKernel('BispikSoftTarget', both, { temperature: 2 });
-    expect(divergence?.values[0]).to.be.closeTo(0, 1e-5);
-  });
 });

@@ -35,10 +35,6 @@ export function crossEntropy(logits: tf.Tensor2D, labels: tf.Tensor1D): RowLosse
  * @param student (M, V). @param teacher (M, V), a constant. @returns the gradient is that of the student's logits.
  */
 export function softTargetDivergence(student: tf.Tensor2D, teacher: tf.Tensor2D, temperature: number): RowLosses {
-  if (hasKernel('BispikSoftTarget')) {
-    const outputs = runKernel('BispikSoftTarget', { student, teacher }, { temperature });
-    return { loss: output(outputs, 0), gradient: output(outputs, 1) };
-  }
   return tf.tidy(() => {
     const logS = tf.logSoftmax(tf.div<tf.Tensor2D>(student, temperature));
     const logT = tf.logSoftmax(tf.div<tf.Tensor2D>(teacher, temperature));

@@ -5,7 +5,7 @@ export const KERNEL_EXPORTS = [
   'gemm', 'gemmScratchBytes', 'exp', 'segmentSum', 'squaredError', 'sumMiddle', 'lif', 'lifGrad', 'lifScratchBytes', 'rateCode',
   'spikeMatMul', 'spikeMatMulScratchBytes', 'spikeMatMulGradW', 'spikeMatMulGradWScratchBytes',
   'attention', 'attentionScratchBytes', 'attentionGrad', 'attentionGradScratchBytes',
-  'layerNorm', 'layerNormGrad', 'crossEntropy', 'headLosses', 'softTarget', 'adamStep',
+  'layerNorm', 'layerNormGrad', 'crossEntropy', 'headLosses', 'adamStep',
   'maximum', 'copyRuns', 'gather', 'greaterEqual', 'less', 'repeatRuns', 'transposeMatrices',
 ] as const;
 export type KernelExport = (typeof KERNEL_EXPORTS)[number];

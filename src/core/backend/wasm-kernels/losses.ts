@@ -4,13 +4,12 @@ import { expectLabels, expectShape, extents, inputOf } from '../kernel-tensors.j
 import type { KernelHeap } from './heap.js';
 
 /**
- * `BispikCrossEntropy` and `BispikSoftTarget`: loss and gradient of each row of logits in one pass; `BispikHeadLosses`: both losses and the
- * gradient of their weighted sum, written over the logits.
+ * Losses of rows of logits. `BispikCrossEntropy`: that and its gradient; `BispikHeadLosses`: it, the divergence from a teacher and the gradient of
+ * their weighted sum, which is written over the logits.
  */
 export function lossKernels(heap: KernelHeap): KernelConfig[] {
   return [
     { kernelName: 'BispikCrossEntropy', backendName: 'wasm', kernelFunc: ({ inputs }) => crossEntropy(heap, inputs) },
-    { kernelName: 'BispikSoftTarget', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => softTarget(heap, inputs, attrs) },
     { kernelName: 'BispikHeadLosses', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => headLosses(heap, inputs, attrs) },
   ];
 }
@@ -22,18 +21,6 @@ function crossEntropy(heap: KernelHeap, inputs: NamedTensorInfoMap): TensorInfo[
   expectLabels(labels, rows);
   const outputs = [heap.output([rows]), heap.output([rows, vocabulary])];
   heap.call.crossEntropy(...[logits, labels, ...outputs].map(heap.address), rows, vocabulary);
-  return outputs;
-}
-
-function softTarget(heap: KernelHeap, inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): TensorInfo[] {
-  const [student, teacher] = [inputOf(inputs, 'student'), inputOf(inputs, 'teacher')];
-  const [rows = 0, vocabulary = 0] = extents(student, 2, 'student');
-  expectShape(teacher, [rows, vocabulary], 'teacher');
-  const outputs = [heap.output([rows]), heap.output([rows, vocabulary])];
-  heap.withScratch(4 * vocabulary, (scratch) => {
-    const tensors = [student, teacher, ...outputs].map(heap.address);
-    heap.call.softTarget(...tensors, rows, vocabulary, Number(attrs?.['temperature']), scratch);
-  });
   return outputs;
 }
 

@@ -37,7 +37,7 @@ fn logit(i: u32) -> f32 { return bitcast<f32>(logits[i]); }
 ${MAIN}
   if (group >= uniforms.rows) { return; }
   let start = group * uniforms.width;
-  ${hasLabels ? 'let label = labels[group]; let labelled = logit(start + u32(clamp(label, 0, i32(uniforms.width) - 1)));' : 'let label = -1;'}
+  ${hasLabels ? 'let label = labels[group];' : 'let label = -1;'}
   let isBeyond = label >= i32(uniforms.width);
   var part = ${NOTHING_YET};
   ${hasTeacher ? `var partS = ${NOTHING_YET}; var partT = ${NOTHING_YET};` : ''}
@@ -52,6 +52,7 @@ ${MAIN}
   for (var c = local; c < uniforms.width; c += ${GROUP}u) {
     let v = logit(start + c);
     var slope = ${hasLabels ? 'exp(v - all.x) * factor - select(0.0, own, i32(c) == label)' : '0.0'};
+    ${hasLabels ? 'if (i32(c) == label) { hard[group] = bitcast<u32>(log(all.y) + (all.x - v)); }' : ''}
     ${hasTeacher ? `let zS = v * uniforms.scale - s.x;
     let zT = teacher[start + c] * uniforms.scale - t.x;
     let pT = exp(zT) / t.y;
@@ -62,7 +63,7 @@ ${MAIN}
   ${hasTeacher ? 'sum = total(sum, local);' : ''}
   if (local == 0u) {
     soft[group] = ${hasTeacher ? 'sum + log(s.y) - log(t.y)' : '0.0'};
-    hard[group] = ${hasLabels ? `select(select(bitcast<u32>(log(all.y) + (all.x - labelled)), 0u, label < 0), ${NAN_BITS}, isBeyond)` : '0u'};
+    if (label < 0 || isBeyond) { hard[group] = select(0u, ${NAN_BITS}, isBeyond); }
   }
 }`;
 }

@@ -1,15 +1,14 @@
-import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
+import type { KernelConfig, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
 
-import { expectLabels, expectShape, extents, inputOf } from '../kernel-tensors.js';
+import { expectLabels, extents, inputOf } from '../kernel-tensors.js';
 import type { GpuDispatcher, GpuKernel } from './dispatch.js';
 import { spreadGroups } from './dispatch.js';
 import { GROUP, MAIN, overGroup } from './sums.js';
 
-/** `BispikCrossEntropy` and `BispikSoftTarget`: loss and gradient of each row of logits, a workgroup per row. */
+/** `BispikCrossEntropy`: loss and gradient of each row of logits, a workgroup per row. */
 export function lossKernels(gpu: GpuDispatcher): KernelConfig[] {
   return [
     { kernelName: 'BispikCrossEntropy', backendName: 'webgpu', kernelFunc: ({ inputs }) => crossEntropy(gpu, inputs) },
-    { kernelName: 'BispikSoftTarget', backendName: 'webgpu', kernelFunc: ({ inputs, attrs }) => softTarget(gpu, inputs, attrs) },
   ];
 }
 
@@ -51,52 +50,11 @@ ${MAIN}
 }`,
 };
 
-/** divergence = Σ p_T·(log p_T − log p_S) with p = softmax(logits/temperature), gradient = (p_S − p_T)/temperature. */
-const SOFT_TARGET: GpuKernel = {
-  name: 'BispikSoftTarget',
-  tensors: [['student', 'read', 'f32'], ['teacher', 'read', 'f32'], ['divergence', 'read_write', 'f32'], ['gradient', 'read_write', 'f32']],
-  uniforms: [['rows', 'u32'], ['width', 'u32'], ['scale', 'f32']],
-  code: `${LARGEST_AND_SUM}
-${overGroup('total', 'f32')}
-${MAIN}
-  if (group >= uniforms.rows) { return; }
-  let start = group * uniforms.width;
-  var partS = ${NOTHING_YET};
-  var partT = ${NOTHING_YET};
-  for (var c = local; c < uniforms.width; c += ${GROUP}u) {
-    partS = withNumber(partS, student[start + c] * uniforms.scale);
-    partT = withNumber(partT, teacher[start + c] * uniforms.scale);
-  }
-  let s = largestAndSum(partS, local);
-  let t = largestAndSum(partT, local);
-  var sum = 0.0;
-  for (var c = local; c < uniforms.width; c += ${GROUP}u) {
-    // Each less its largest first: two rows that differ by a constant differ by nothing.
-    let zS = student[start + c] * uniforms.scale - s.x;
-    let zT = teacher[start + c] * uniforms.scale - t.x;
-    let pT = exp(zT) / t.y;
-    sum += pT * (zT - zS);
-    gradient[start + c] = (exp(zS) / s.y - pT) * uniforms.scale;
-  }
-  sum = total(sum, local);
-  if (local == 0u) { divergence[group] = sum + log(s.y) - log(t.y); }
-}`,
-};
-
 function crossEntropy(gpu: GpuDispatcher, inputs: NamedTensorInfoMap): TensorInfo[] {
   const [logits, labels] = [inputOf(inputs, 'logits'), inputOf(inputs, 'labels')];
   const [rows = 0, vocabulary = 0] = extents(logits, 2, 'logits');
   expectLabels(labels, rows);
   const outputs = [gpu.makeOutput([rows]), gpu.makeOutput([rows, vocabulary])];
   gpu.run(CROSS_ENTROPY, { tensors: [logits, labels, ...outputs], uniforms: [rows, vocabulary], workgroups: spreadGroups(rows) });
-  return outputs;
-}
-
-function softTarget(gpu: GpuDispatcher, inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): TensorInfo[] {
-  const [student, teacher] = [inputOf(inputs, 'student'), inputOf(inputs, 'teacher')];
-  const [rows = 0, vocabulary = 0] = extents(student, 2, 'student');
-  expectShape(teacher, [rows, vocabulary], 'teacher');
-  const outputs = [gpu.makeOutput([rows]), gpu.makeOutput([rows, vocabulary])];
-  gpu.run(SOFT_TARGET, { tensors: [student, teacher, ...outputs], uniforms: [rows, vocabulary, 1 / Number(attrs?.['temperature'])], workgroups: spreadGroups(rows) });
   return outputs;
 }
