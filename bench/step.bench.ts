@@ -26,18 +26,20 @@ const { values: flags } = parseArgs({
 });
 if (flags.config === undefined) throw new Error('--config FILE is missing; e.g. --config configs/distill/stories.yaml');
 
+/** `busiestThreadMs`: one number a turn, the processor time of the thread that computed most; what a step takes where each thread has a core to itself. */
+interface TurnTimes extends StepTimes { readonly busiestThreadMs: readonly number[] }
 interface Greeting { readonly device: string; readonly batch: number; readonly accumulate: number; readonly context: number; readonly threads: number }
-interface Side { readonly name: string; readonly greeting: Greeting; run(steps: number): Promise<StepTimes>; close(): void; readonly turns: StepTimes[] }
+interface Side { readonly name: string; readonly greeting: Greeting; run(steps: number): Promise<TurnTimes>; close(): void; readonly turns: TurnTimes[] }
 
 async function startSide(name: string, args: readonly string[], overrides: readonly string[]): Promise<Side> {
   const peer = await startPeer(process.execPath, ['--import', 'tsx', SCRIPT, '--config', flags.config as string, ...args, ...overrides.flatMap((set) => ['--set', set])]);
-  return { name, greeting: peer.greeting as Greeting, run: async (steps) => (await peer.ask(String(steps))) as StepTimes, close: peer.close, turns: [] };
+  return { name, greeting: peer.greeting as Greeting, run: async (steps) => (await peer.ask(String(steps))) as TurnTimes, close: peer.close, turns: [] };
 }
 
 const median = (values: readonly number[]): number => quantile(values, 0.5);
 
 /** Times of one side over times of another, median of each turn. */
-const ratio = (slow: Side, fast: Side, key: keyof StepTimes): Summary => summary(slow.turns.map((turn, i) => median(turn[key]) / median(fast.turns[i]?.[key] ?? [])));
+const ratio = (slow: Side, fast: Side, key: keyof TurnTimes): Summary => summary(slow.turns.map((turn, i) => median(turn[key]) / median(fast.turns[i]?.[key] ?? [])));
 
 const { before: beforeFolder } = flags;
 const machine = describeMachine();
@@ -52,13 +54,15 @@ for (let round = 0; round < Number(flags.rounds); round++) {
 for (const side of sides) side.close();
 
 const describe = ({ greeting, turns }: Side): Record<string, unknown> => {
-  const all = (key: keyof StepTimes): number[] => turns.flatMap((turn) => [...turn[key]]);
+  const all = (key: keyof TurnTimes): number[] => turns.flatMap((turn) => [...turn[key]]);
   return {
     ...greeting, tokensPerStep: greeting.batch * greeting.accumulate * greeting.context,
-    stepMs: summary(all('wallMs')), processorMs: summary(all('processorMs')),
+    stepMs: summary(all('wallMs')), processorMs: summary(all('processorMs')), busiestThreadMs: summary(all('busiestThreadMs')),
   };
 };
-const compare = (slow: Side, fast: Side): Record<string, Summary> => ({ wall: ratio(slow, fast, 'wallMs'), processor: ratio(slow, fast, 'processorMs') });
+const compare = (slow: Side, fast: Side): Record<string, Summary> => ({
+  wall: ratio(slow, fast, 'wallMs'), processor: ratio(slow, fast, 'processorMs'), busiestThread: ratio(slow, fast, 'busiestThreadMs'),
+});
 process.stdout.write(`${JSON.stringify({
   commit: describeCommit(),
   commitBefore: beforeFolder === undefined ? null : execFileSync('git', ['rev-parse', 'HEAD'], { cwd: beforeFolder, encoding: 'utf8' }).trim(),

@@ -1,9 +1,10 @@
 /**
- * A process that makes whole distillation steps when asked: every line with a number is answered by the times of that many steps, as
- * one line of JSON. `--root FOLDER` takes program, configuration and teacher from another checkout, which may be older than this file.
+ * A process that makes whole distillation steps when asked: every line with a number is answered by the times of that many steps, and by
+ * how long the busiest thread computed for one of them, as one line of JSON. `--root FOLDER` takes program, configuration and teacher from another checkout, which may be older than this file.
  */
-import { createInterface } from 'node:readline';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 
 import type * as ConfigLoad from '../../src/core/config/load.js';
@@ -71,10 +72,21 @@ async function openRunner() {
   return threading.openRunner(task, { threads, backend, plan: { kind: 'distill', backend: backend.name, config }, reporter });
 }
 
+/** Nanoseconds that every thread of this process has computed, as Linux counts them; empty elsewhere. */
+function threadTimes(): Map<string, number> {
+  const folder = '/proc/self/task';
+  try {
+    return new Map(readdirSync(folder).map((id) => [id, Number(readFileSync(join(folder, id, 'schedstat'), 'utf8').split(' ')[0])]));
+  } catch {
+    return new Map();
+  }
+}
+
 const { batch, context, accumulate } = config.train;
 process.stdout.write(`${JSON.stringify({ device: backend.device, batch, accumulate, context, threads })}\n`);
 for await (const line of createInterface({ input: process.stdin })) {
   const times = { wallMs: [] as number[], processorMs: [] as number[] };
+  const before = threadTimes();
   for (let i = 0; i < Number(line); i++) {
     const [start, startProcessor] = [performance.now(), process.cpuUsage()];
     ({ state } = await trainStep(task, { batches: Array.from({ length: accumulate }, () => batches.next()), state }, options));
@@ -82,6 +94,7 @@ for await (const line of createInterface({ input: process.stdin })) {
     times.wallMs.push(performance.now() - start);
     times.processorMs.push((user + system) / 1000);
   }
-  process.stdout.write(`${JSON.stringify(times)}\n`);
+  const busiest = Math.max(...Array.from(threadTimes(), ([id, time]) => time - (before.get(id) ?? 0)));
+  process.stdout.write(`${JSON.stringify({ ...times, busiestThreadMs: [busiest / 1e6 / Number(line)] })}\n`);
 }
 await options.runner?.dispose();

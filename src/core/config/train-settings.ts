@@ -6,7 +6,7 @@ const schedule = (learningRate: number) => ({
   steps: wholeNumber(1).default(1000).describe('Weight updates [steps].'),
   batch: wholeNumber(1).default(16).describe('Sequences in one forward pass [sequences].'),
   context: wholeNumber(2).default(64).describe('Length of a training sequence; at most the context of the model [tokens].'),
-  accumulate: wholeNumber(1).default(1).describe('Batches whose gradients are averaged into one update [batches].'),
+  accumulate: wholeNumber(1).default(1).describe('Batches whose gradients are averaged into one update; on the CPU each gets a thread as far as there are cores [batches].'),
   recompute: z.enum(['none', 'blocks']).default('none')
     .describe('What the backward pass computes again instead of keeping it: nothing, or every block from the stream at its entrance. Less memory, the same weights.'),
   learningRate: positive().max(1).default(learningRate)

@@ -47,9 +47,17 @@ async function readTogether(make: () => readonly tf.Tensor[]): Promise<number[]>
 
 /** √Σx² of float32 values, summed in float64, where the square of the largest one (1.2e77) is far from the end of the range. */
 export function normOf(values: ArrayLike<number>): number {
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += (values[i] as number) * (values[i] as number);
-  return Math.sqrt(sum);
+  // Four sums, which the processor adds at the same time.
+  let [a, b, c, d] = [0, 0, 0, 0];
+  const whole = values.length - (values.length % 4);
+  for (let i = 0; i < whole; i += 4) {
+    a += (values[i] as number) * (values[i] as number);
+    b += (values[i + 1] as number) * (values[i + 1] as number);
+    c += (values[i + 2] as number) * (values[i + 2] as number);
+    d += (values[i + 3] as number) * (values[i + 3] as number);
+  }
+  for (let i = whole; i < values.length; i++) a += (values[i] as number) * (values[i] as number);
+  return Math.sqrt(a + b + (c + d));
 }
 
 /** The largest magnitude a and Σ(x/a)² of a tensor, computed where it lies; the norm is a·√Σ. @returns two scalars, the caller's. */
