@@ -1,4 +1,5 @@
 import type { GpuLifLayer } from './lif.js';
+import type { GpuNeuron } from './neuron.js';
 import { neuronCode } from './neuron.js';
 import { GROUP, MAIN, overGroup } from './sums.js';
 
@@ -93,5 +94,19 @@ ${MAIN}
   }
   count = total(count, local);
   if (local == 0u) { rates[group] = f32(count) / uniforms.chances; }
+}`;
+}
+
+/** The share of the T steps in which a constant current fires. */
+export function rateCodeCode(neuron: GpuNeuron): string {
+  const steps = range(neuron.timeSteps);
+  return `${neuronCode(neuron, 'f32')}
+@compute @workgroup_size(${LIF_GROUP})
+fn main(@builtin(workgroup_id) at: vec3u, @builtin(num_workgroups) spread: vec3u, @builtin(local_invocation_index) local: u32) {
+  let i = (at.x + at.y * spread.x) * ${LIF_GROUP}u + local;
+  if (i >= uniforms.count) { return; }
+  let current = x[i];
+  ${joined(steps, (t) => `let u${t} = current${t === 0 ? '' : ` + carried(u${t - 1}, spikeOf(u${t - 1}))`};`)}
+  rates[i] = (${steps.map((t) => `spikeOf(u${t})`).join(' + ')}) / ${neuron.timeSteps}.0;
 }`;
 }

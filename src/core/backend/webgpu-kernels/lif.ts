@@ -1,10 +1,10 @@
 import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
 
 import { ShapeError } from '../../errors.js';
-import { expectShape, extents, inputOf } from '../kernel-tensors.js';
+import { expectShape, extents, inputOf, sizeOf } from '../kernel-tensors.js';
 import type { GpuDispatcher } from './dispatch.js';
 import { spreadGroups } from './dispatch.js';
-import { LIF_GROUP, lifCode, lifGradCode, ratesCode } from './lif-code.js';
+import { LIF_GROUP, lifCode, lifGradCode, rateCodeCode, ratesCode } from './lif-code.js';
 import type { GpuNeuron, GpuValue } from './neuron.js';
 import { NEURON_UNIFORMS, neuronOf } from './neuron.js';
 import { sumOverRows } from './sums.js';
@@ -30,12 +30,23 @@ export interface GpuLifLayer {
   readonly rowsEach: number;
 }
 
-/** `BispikLif` (Eq. 1 and its variants, all T steps in one pass, and firing rates, which are counted exactly) and its gradient. */
+/** `BispikLif` (Eq. 1 and its variants, all T steps in one pass, and firing rates, which are counted exactly) and its gradient; `BispikRateCode`, the rate of a constant current. */
 export function lifKernels(gpu: GpuDispatcher): KernelConfig[] {
   return [
     { kernelName: 'BispikLif', backendName: 'webgpu', kernelFunc: ({ inputs, attrs }) => forward(gpu, inputs, attrs) },
     { kernelName: 'BispikLifGrad', backendName: 'webgpu', kernelFunc: ({ inputs, attrs }) => backward(gpu, inputs, attrs) },
+    { kernelName: 'BispikRateCode', backendName: 'webgpu', kernelFunc: ({ inputs, attrs }) => rateCode(gpu, inputOf(inputs, 'x'), neuronOf(attrs)) },
   ];
+}
+
+function rateCode(gpu: GpuDispatcher, x: TensorInfo, neuron: GpuNeuron): TensorInfo {
+  expectShape(x, x.shape, 'x');
+  const rates = gpu.makeOutput(x.shape);
+  const count = sizeOf(x.shape);
+  gpu.run({
+    name: 'BispikRateCode', tensors: [['x', 'read', 'f32'], ['rates', 'read_write', 'f32']], uniforms: [['count', 'u32'], ...NEURON_UNIFORMS], code: rateCodeCode(neuron),
+  }, { tensors: [x, rates], uniforms: [count, ...neuron.numbers], workgroups: spreadGroups(Math.ceil(count / LIF_GROUP)) });
+  return rates;
 }
 
 function layerOf(inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): GpuLifLayer {

@@ -1,20 +1,60 @@
-import type { KernelConfig, KernelFunc } from '@tensorflow/tfjs-core';
+import type { KernelConfig, KernelFunc, TensorInfo } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 
-import { inputOf, sizeOf } from '../kernel-tensors.js';
-import type { GpuDispatcher } from './dispatch.js';
-import { sumOverRows } from './sums.js';
+import { expectShape, inputOf, sizeOf } from '../kernel-tensors.js';
+import type { GpuDispatcher, GpuKernel } from './dispatch.js';
+import { spreadGroups } from './dispatch.js';
+import { GROUP, MAIN, overGroup, sumOverRows } from './sums.js';
 
 /**
  * `Sum` and `Mean` over adjacent axes of a float32 tensor. The standard ones transpose first where the axes are not the last, and give each sum
- * to one workgroup, however long it is.
+ * to one workgroup, however long it is. And `BispikSquaredError`.
  */
 export function reduceKernels(gpu: GpuDispatcher): KernelConfig[] {
-  return (['Sum', 'Mean'] as const).map((kernelName) => {
+  const sums = (['Sum', 'Mean'] as const).map((kernelName) => {
     const standard = tf.getKernel(kernelName, 'webgpu')?.kernelFunc;
     if (standard === undefined) throw new Error(`the webgpu backend has no ${kernelName}`);
     return { kernelName, backendName: 'webgpu', kernelFunc: reduction(gpu, standard, kernelName === 'Mean' ? (count) => 1 / count : () => 1) };
   });
+  return [...sums, {
+    kernelName: 'BispikSquaredError', backendName: 'webgpu',
+    kernelFunc: ({ inputs, attrs }) => squaredError(gpu, [inputOf(inputs, 'x'), inputOf(inputs, 'target')], Number(attrs?.['factor'])),
+  }];
+}
+
+/** Numbers that a workgroup takes. */
+const RUN = 16 * GROUP;
+
+const SQUARED_ERROR: GpuKernel = {
+  name: 'BispikSquaredError',
+  tensors: [['x', 'read', 'f32'], ['expected', 'read', 'f32'], ['difference', 'read_write', 'f32'], ['sums', 'read_write', 'f32']],
+  uniforms: [['count', 'u32'], ['groups', 'u32']],
+  code: `${overGroup('total', 'f32')}
+${MAIN}
+  if (group >= uniforms.groups) { return; }
+  let end = min(uniforms.count, (group + 1u) * ${RUN}u);
+  var sum = 0.0;
+  for (var i = group * ${RUN}u + local; i < end; i += ${GROUP}u) {
+    let d = x[i] - expected[i];
+    difference[i] = d;
+    sum += d * d;
+  }
+  sum = total(sum, local);
+  if (local == 0u) { sums[group] = sum; }
+}`,
+};
+
+/** factor·Σ(x − target)² as a scalar, and x − target. */
+function squaredError(gpu: GpuDispatcher, [x, target]: readonly [TensorInfo, TensorInfo], factor: number): TensorInfo[] {
+  expectShape(x, x.shape, 'x');
+  expectShape(target, x.shape, 'target');
+  const count = sizeOf(x.shape);
+  const groups = Math.max(1, Math.ceil(count / RUN));
+  const [difference, sums] = [gpu.makeOutput(x.shape), gpu.makeOutput([groups])];
+  gpu.run(SQUARED_ERROR, { tensors: [x, target, difference, sums], uniforms: [count, groups], workgroups: spreadGroups(groups) });
+  const error = sumOverRows(gpu, sums, { outer: 1, rows: groups, width: 1, shape: [], factor });
+  gpu.release(sums);
+  return [error, difference];
 }
 
 function reduction(gpu: GpuDispatcher, standard: KernelFunc, factorOf: (count: number) => number): KernelFunc {
