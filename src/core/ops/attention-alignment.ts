@@ -5,6 +5,7 @@ import { encodeRate } from './lif.js';
 import { scaledSum, squaredError } from './reduce.js';
 import type { AttentionStream } from './softmax-attention.js';
 import { streamProbabilities } from './softmax-attention.js';
+import { hasTiles, tiledAlignment, tiledAttention } from './tiled-attention.js';
 import type { AttentionInput } from './spiking-attention.js';
 import { spikingAttention } from './spiking-attention.js';
 
@@ -43,17 +44,34 @@ export interface AttentionValues {
   /** (B, H, L): attention spikes of each query, over all keys and time steps; integers 0…T·(i + 1). */ readonly counts: tf.Tensor3D;
 }
 
-/** Values and counts of `spikingAttention`, without its map. Differentiable in qkv, gain and distanceBias. */
+/** Values and counts of `spikingAttention`; where the backend has kernels for it, no map is made. Differentiable in qkv, gain and distanceBias. */
 export function attentionValues(input: AttentionInput, neuron: LifNeuron): AttentionValues {
+  return hasTiles(input, neuron) ? tiledAttention(input, neuron) : composedValues(input, neuron);
+}
+
+/** The reference of `attentionValues`, by way of the map. */
+export function composedValues(input: AttentionInput, neuron: LifNeuron): AttentionValues {
   const { values, meanMap } = spikingAttention(input, neuron);
   return { values, counts: countsOf(meanMap, neuron) };
 }
 
+/** What `alignedAttention` gives. */
+export interface AlignedValues extends AttentionValues {
+  /** SAA of this layer. */ readonly loss: tf.Scalar;
+}
+
 /**
- * Spiking attention and the loss that aligns its spikes with the teacher's attention (SAA, see `mapLoss`). No gradient reaches the teacher.
- * @returns as `attentionValues`, and the loss of this layer.
+ * Spiking attention and the loss that aligns its spikes with the teacher's attention (SAA, see `mapLoss`). A target that is a stream is compared
+ * tile by tile where the backend has kernels for that, and neither map is made. Differentiable in qkv, gain and distanceBias; no gradient reaches the teacher.
  */
-export function alignedAttention(input: AttentionInput, neuron: LifNeuron, target: AlignmentTarget): AttentionValues & { readonly loss: tf.Scalar } {
+export function alignedAttention(input: AttentionInput, neuron: LifNeuron, target: AlignmentTarget): AlignedValues {
+  const { teacher } = target;
+  if (teacher.kind === 'stream' && hasTiles(input, neuron)) return tiledAlignment(input, neuron, { ...target, teacher });
+  return composedAlignment(input, neuron, target);
+}
+
+/** The reference of `alignedAttention`, by way of both maps. */
+export function composedAlignment(input: AttentionInput, neuron: LifNeuron, target: AlignmentTarget): AlignedValues {
   const { values, meanMap } = spikingAttention(input, neuron);
   const probabilities = target.teacher.kind === 'maps' ? target.teacher.probabilities : streamProbabilities(target.teacher);
   return { values, counts: countsOf(meanMap, neuron), loss: mapLoss(meanMap, selectHeads(probabilities, target.headMap), { ...target, neuron }) };

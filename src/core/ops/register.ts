@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { registerLif } from './lif.js';
 import { registerRecompute } from './recompute.js';
 import { registerSpikingAttention } from './spiking-attention.js';
+import { registerTiledAttention } from './tiled-attention.js';
 
 /**
  * Gives the active backend a composed form of every operation it has no kernel for, and all of them their gradients. Call once
@@ -13,4 +14,5 @@ export function registerOperations(): void {
   registerLif(tf.getBackend());
   registerSpikingAttention(tf.getBackend());
   registerRecompute(tf.getBackend());
+  registerTiledAttention();
 }

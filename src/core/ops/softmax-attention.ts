@@ -1,5 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { hasKernel, output, runKernel } from './kernels.js';
+
 /** Queries, keys and values of one layer, each (B·L, D), heads side by side. */
 export interface SoftmaxInput {
   readonly query: tf.Tensor2D;
@@ -35,6 +37,8 @@ export function softmaxAttention({ query, key, value }: SoftmaxInput, shape: Att
 
 /** The context of causal attention, (B·L, D), without its map where the backend has a kernel for that. Not differentiable. */
 export function streamedAttention(input: SoftmaxInput, shape: AttentionShape): tf.Tensor2D {
+  const { query, key, value } = input;
+  if (hasKernel('BispikStreamedAttention')) return output(runKernel('BispikStreamedAttention', { query, key, value }, { ...shape }), 0);
   return softmaxAttention(input, shape, futureScores(shape.length)).context;
 }
 

@@ -2,6 +2,7 @@ import type { KernelConfig } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 
 import { adamKernels } from './adam.js';
+import { attentionKernels } from './attention.js';
 import type { GpuDispatcher } from './dispatch.js';
 import { headLossKernels } from './head-losses.js';
 import { layerNormKernels } from './layer-norm.js';
@@ -12,6 +13,7 @@ import { reduceKernels } from './reduce.js';
 import { spikeMatMulKernels } from './spike-matmul.js';
 
 const GROUPS: ReadonlyArray<(gpu: GpuDispatcher) => KernelConfig[]> = [
+  attentionKernels,
   lifKernels,
   spikeMatMulKernels,
   layerNormKernels,

@@ -1,60 +1,17 @@
 import { expect } from 'chai';
 
 import { startWasm } from '../../../../src/core/backend/wasm.js';
+import type { AttentionSizes } from '../../../support/attention-reference.js';
+import { attentionInputs, attentionReference } from '../../../support/attention-reference.js';
 import { callKernel, numbers, relativeDifference } from '../../../support/kernel-cases.js';
-import type { NeuronAttrs } from '../../../support/lif-reference.js';
-import { ALL_NEURONS, neuronBackward, neuronForward } from '../../../support/lif-reference.js';
+import { ALL_NEURONS } from '../../../support/lif-reference.js';
 
-interface Sizes { readonly B: number; readonly L: number; readonly H: number; readonly K: number; readonly R: number; readonly attrs: NeuronAttrs }
-
-/** Every quantity by its definition, one causal pair at a time; gradients in float64. */
-function reference({ B, L, H, K, R, attrs }: Sizes, rate: number) {
-  const [T, D] = [attrs.timeSteps, H * K];
-  const random = numbers(L * 7 + K);
-  const qkv = random.spikes(T * B * L * 3 * D, rate);
-  const [gain, bias] = [random.floats(H), random.floats(H * R, 0.8)];
-  const [dValues, dMeanMap] = [random.floats(T * B * L * D), random.floats(B * H * L * L)];
-  const out = {
-    values: new Float64Array(T * B * L * D), meanMap: new Float64Array(B * H * L * L), membrane: new Float32Array(T * B * H * L * L),
-    dqkv: new Float64Array(qkv.length), dGain: new Float64Array(H), dBias: new Float64Array(H * R),
-  };
-  const steps = Array.from({ length: T }, (_, t) => t);
-  const channels = Array.from({ length: K }, (_, c) => c);
-  for (let b = 0; b < B; b++) {
-    for (let h = 0; h < H; h++) {
-      const at = ([t, i]: readonly [number, number], part: number, c: number): number => ((t * B + b) * L + i) * 3 * D + part * D + h * K + c;
-      const inV = (t: number, i: number, c: number): number => ((t * B + b) * L + i) * D + h * K + c;
-      for (let i = 0; i < L; i++) {
-        for (let j = 0; j <= i; j++) {
-          const counts = steps.map((t) => channels.reduce((n, c) => n + qkv[at([t, i], 0, c)]! * qkv[at([t, j], 1, c)]!, 0));
-          const current = counts.map((n) => Math.fround(Math.fround(n * gain[h]!) + bias[h * R + i - j]!));
-          const { u, s } = neuronForward(current, attrs);
-          const pair = ((b * H) + h) * L * L + i * L + j;
-          const ds = steps.map((t) => dMeanMap[pair]! / T + channels.reduce((sum, c) => sum + dValues[inV(t, i, c)]! * qkv[at([t, j], 2, c)]!, 0));
-          const dI = neuronBackward(ds, u, attrs);
-          for (const t of steps) {
-            out.membrane[t * B * H * L * L + pair] = u[t]!;
-            out.meanMap[pair]! += s[t]! / T;
-            out.dGain[h]! += dI[t]! * counts[t]!;
-            out.dBias[h * R + i - j]! += dI[t]!;
-            for (const c of channels) {
-              out.values[inV(t, i, c)]! += s[t]! * qkv[at([t, j], 2, c)]!;
-              out.dqkv[at([t, i], 0, c)]! += dI[t]! * gain[h]! * qkv[at([t, j], 1, c)]!;
-              out.dqkv[at([t, j], 1, c)]! += dI[t]! * gain[h]! * qkv[at([t, i], 0, c)]!;
-              out.dqkv[at([t, j], 2, c)]! += s[t]! * dValues[inV(t, i, c)]!;
-            }
-          }
-        }
-      }
-    }
-  }
-  return { inputs: { qkv, gain, bias, dValues, dMeanMap }, out };
-}
-
-function check(sizes: Sizes, rate: number): void {
+function check(sizes: AttentionSizes, rate: number): void {
   const { B, L, H, K, R, attrs } = sizes;
   const [T, D] = [attrs.timeSteps, H * K];
-  const { inputs, out } = reference(sizes, rate);
+  const dMeanMap = numbers(K).floats(B * H * L * L);
+  const inputs = { ...attentionInputs(sizes, rate, false), dMeanMap };
+  const out = attentionReference(sizes, inputs, () => dMeanMap);
   const common = { qkv: { values: inputs.qkv, shape: [T, B, L, 3 * D] }, gain: { values: inputs.gain, shape: [H] } };
   const all = { ...attrs, heads: H };
   const forward = callKernel('BispikSpikingAttention', { ...common, distanceBias: { values: inputs.bias, shape: [H, R] } }, all);
