@@ -1,3 +1,4 @@
+import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 
 import { describeOnWebGpu } from '../../../support/backends.js';
@@ -42,6 +43,17 @@ describeOnWebGpu('WebGPU kernels: LIF', () => {
     expect(rates?.[0]).to.equal(Math.fround(layer.expected.rates[0]!));
     expect(first[1]?.[0]).to.be.closeTo(layer.expected.dGain[0]!, 1e-4 * 1030);
     expect(await gradient()).to.deep.equal(first);
+  });
+
+  it('nothing stays on the device but what the caller keeps', async () => {
+    const layer = lifLayer({ rows: 600, channels: 4, onOff: true, constant: false, groups: 2, attrs: { ...ALL_NEURONS[0]!, timeSteps: 2 } });
+    const pass = async (): Promise<number> => {
+      await awaitKernel('BispikLif', layer.inputs, layer.attrs);
+      await awaitKernel('BispikLifGrad', { ...layer.inputs, ...layer.gradients }, layer.attrs);
+      return tf.backend().numDataIds();
+    };
+    const before = await pass();
+    expect(await pass()).to.equal(before);
   });
 
   it('a membrane exactly at the threshold fires', async () => {
