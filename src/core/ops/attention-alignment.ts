@@ -51,8 +51,10 @@ export function attentionValues(input: AttentionInput, neuron: LifNeuron): Atten
 
 /** The reference of `attentionValues`, by way of the map. */
 export function composedValues(input: AttentionInput, neuron: LifNeuron): AttentionValues {
-  const { values, meanMap } = spikingAttention(input, neuron);
-  return { values, counts: countsOf(meanMap, neuron) };
+  return tf.tidy(() => {
+    const { values, meanMap } = spikingAttention(input, neuron);
+    return { values, counts: countsOf(meanMap, neuron) };
+  });
 }
 
 /** What `alignedAttention` gives. */
@@ -72,9 +74,11 @@ export function alignedAttention(input: AttentionInput, neuron: LifNeuron, targe
 
 /** The reference of `alignedAttention`, by way of both maps. */
 export function composedAlignment(input: AttentionInput, neuron: LifNeuron, target: AlignmentTarget): AlignedValues {
-  const { values, meanMap } = spikingAttention(input, neuron);
-  const probabilities = target.teacher.kind === 'maps' ? target.teacher.probabilities : streamProbabilities(target.teacher);
-  return { values, counts: countsOf(meanMap, neuron), loss: mapLoss(meanMap, selectHeads(probabilities, target.headMap), { ...target, neuron }) };
+  return tf.tidy(() => {
+    const { values, meanMap } = spikingAttention(input, neuron);
+    const probabilities = target.teacher.kind === 'maps' ? target.teacher.probabilities : streamProbabilities(target.teacher);
+    return { values, counts: countsOf(meanMap, neuron), loss: mapLoss(meanMap, selectHeads(probabilities, target.headMap), { ...target, neuron }) };
+  });
 }
 
 function countsOf(meanMap: tf.Tensor4D, { timeSteps }: LifNeuron): tf.Tensor3D {

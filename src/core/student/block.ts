@@ -44,8 +44,15 @@ export interface BlockContext {
  * @param stream (T, N, D), or (1, N, D) while it is still the constant embedding current. @returns the stream after the block.
  */
 export function block(stream: tf.Tensor3D, context: BlockContext): tf.Tensor3D {
-  const attended = addWrite(stream, attentionSubLayer(stream, context));
-  return addWrite(attended, feedForwardSubLayer(attended, context));
+  const attended = addAndFree(stream, attentionSubLayer(stream, context), context);
+  return addAndFree(attended, feedForwardSubLayer(attended, context), context);
+}
+
+/** The stream with what a sub-layer wrote to it; a written current is then of no more use, spikes may still be looked at. */
+function addAndFree(stream: tf.Tensor3D, written: tf.Tensor3D, { config }: BlockContext): tf.Tensor3D {
+  const sum = addWrite(stream, written);
+  if (config.residualWrite === 'current') written.dispose();
+  return sum;
 }
 
 /** SFSA (Algorithm 1) with the neurons around it: what it writes to the stream, (T, N, D). */

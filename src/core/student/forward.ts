@@ -89,8 +89,8 @@ function passBlock(stream: tf.Tensor3D, { student, options, layer, batch }: Bloc
   const target = options.alignTo?.(layer) ?? null;
   const parameters = Array.from(student.parameters).filter(([name]) => name.startsWith(layerName(layer, ''))).map(([, tensor]) => tensor);
   const sites: SpikeSite[] = [];
-  const inputs = [stream, ...(target === null ? [] : targetTensors(target))];
-  const outputs = options.run({ inputs, parameters }, ([x, ...constants], isFirst) => {
+  const segment = { inputs: [stream], constants: target === null ? [] : targetTensors(target), parameters };
+  const outputs = options.run(segment, ([x, ...constants], isFirst) => {
     const rates: tf.Tensor[] = [];
     const observe = (event: SpikeEvent): void => {
       rates.push(event.rates as tf.Tensor);

@@ -43,15 +43,20 @@ export const ignoreSpikes: SpikeObserver = () => undefined;
 export function binaryWatch(timeSteps: number): { observe: SpikeObserver; violations: BinaryViolation[] } {
   const violations: BinaryViolation[] = [];
   const observe: SpikeObserver = ({ layer, site, spikes }) => tf.tidy(() => {
-    // Attention spikes come as counts: query i has i + 1 keys and T time steps, so its count is an integer from 0 to T·(i + 1).
-    const most = site === 'attention' ? tf.mul(tf.range(1, (spikes.shape[2] ?? 0) + 1), timeSteps) : tf.scalar(1);
-    const rounded = tf.round(spikes);
-    // Where counts are sums of a mean over time, 1/T is rounded in each of them.
-    const isWhole = tf.lessEqual(tf.abs(tf.sub(spikes, rounded)), tf.mul(tf.maximum(rounded, 1), 1e-5));
-    const isLevel = tf.logicalAnd(isWhole, tf.logicalAnd(tf.greaterEqual(rounded, 0), tf.lessEqual(rounded, most)));
-    violations.push({ layer, site, count: tf.keep(tf.sum(indicator(tf.logicalNot(isLevel)))) as tf.Scalar });
+    // Only 0 and 1 are their own squares; a NaN is not even its own.
+    const isWrong = site === 'attention' ? isNoCount(spikes, timeSteps) : tf.notEqual(tf.square(spikes), spikes);
+    violations.push({ layer, site, count: tf.keep(tf.sum(indicator(isWrong))) as tf.Scalar });
   });
   return { observe, violations };
+}
+
+/** Attention spikes come as counts: query i has i + 1 keys and T time steps, so its count is an integer from 0 to T·(i + 1). */
+function isNoCount(counts: tf.Tensor, timeSteps: number): tf.Tensor {
+  const most = tf.mul(tf.range(1, (counts.shape[2] ?? 0) + 1), timeSteps);
+  const rounded = tf.round(counts);
+  // Where counts are sums of a mean over time, 1/T is rounded in each of them.
+  const isWhole = tf.lessEqual(tf.abs(tf.sub(counts, rounded)), tf.mul(tf.maximum(rounded, 1), 1e-5));
+  return tf.logicalNot(tf.logicalAnd(isWhole, tf.logicalAnd(tf.greaterEqual(rounded, 0), tf.lessEqual(rounded, most))));
 }
 
 /** Values outside {0,1} found by `binaryWatch` at one site. */

@@ -49,7 +49,7 @@ function passBits(task: TrainingTask, term: string | null): Record<string, numbe
 
 describeOnBackends('recomputation of blocks', (backend) => {
   const cases = {
-    'the practical form, three blocks': { student: { ...TINY_STUDENT, layers: 3 }, distill: { rateHinge: { weight: 0.3, target: 0.01 } } },
+    'the practical form, three blocks': { student: { ...TINY_STUDENT, layers: 3 }, distill: { attentionForm: 'row-normalised', rateHinge: { weight: 0.3, target: 0.01 } } },
     'the paper’s form, with projections': { student: { ...TINY_PAPER_STUDENT, hiddenSize: 6 }, distill: { featureForm: 'projected', attentionForm: 'raw', rateHinge: { weight: 0.3, target: 0.1 } } },
     'without losses inside the blocks': { student: TINY_STUDENT, distill: { weights: { embedding: 0, attention: 0, feature: 0, softTarget: 1, hardTarget: 1 }, rateHinge: { weight: 0, target: 0.1 } } },
   };

@@ -17,11 +17,11 @@ function chain(run: SegmentRunner, values: { x: tf.Tensor; w: tf.Tensor; other: 
   const segment: Segment = ([input, target], isFirst) => {
     seen.push(isFirst);
     const y = tf.tanh(tf.matMul(input as tf.Tensor2D, w as tf.Tensor2D));
-    return [y, tf.sum(tf.square(tf.sub(y, target as tf.Tensor))), tf.sum(tf.mul(y, other))];
+    return [y, tf.sum(tf.square(tf.sub(y, tf.exp(target as tf.Tensor)))), tf.sum(tf.mul(y, other))];
   };
   const parameters = [w, other];
-  const [a, lossA] = run({ inputs: [x, tf.tidy(() => tf.fill([3, 3], 0.25))], parameters }, segment) as [tf.Tensor, tf.Tensor];
-  const [b, lossB] = run({ inputs: [a, tf.zeros([3, 3])], parameters }, segment) as [tf.Tensor, tf.Tensor];
+  const [a, lossA] = run({ inputs: [x], constants: [tf.tidy(() => tf.fill([3, 3], 0.25))], parameters }, segment) as [tf.Tensor, tf.Tensor];
+  const [b, lossB] = run({ inputs: [a], constants: [tf.zeros([3, 3])], parameters }, segment) as [tf.Tensor, tf.Tensor];
   return tf.addN([lossA, lossB, tf.sum(tf.mul(a, b))]) as tf.Scalar;
 }
 
@@ -51,7 +51,7 @@ describeOnBackends('recomputed segments', () => {
     const peak = (run: SegmentRunner): Promise<number> => countTraffic(async () => {
       const { value, gradients } = reversePass(() => {
         let y = x as tf.Tensor;
-        for (let i = 0; i < 6; i++) y = run({ inputs: [y], parameters: [] }, deep)[0] as tf.Tensor;
+        for (let i = 0; i < 6; i++) y = run({ inputs: [y], constants: [], parameters: [] }, deep)[0] as tf.Tensor;
         return tf.sum(y);
       }, [x]);
       tf.dispose([value, ...gradients as tf.Tensor[]]);

@@ -1,0 +1,198 @@
+import { WINDOWS_AT_ONCE } from '../ops/batch-tensors.js';
+import { headLossBytes } from '../ops/head-loss-bytes.js';
+import { HEAD_CHUNK_BYTES } from '../ops/readout.js';
+import type { StudentConfig } from '../student/config.js';
+import { entranceWidth } from '../student/config.js';
+import type { ModelShape } from '../types.js';
+
+/** Everything that decides how much memory a training step takes. */
+export interface StepSizes {
+  readonly student: StudentConfig;
+  readonly teacher: ModelShape;
+  /** Numbers in all trained tensors, projections included. */ readonly trained: number;
+  /** Numbers in the teacher's tensors. */ readonly frozen: number;
+  /** B */ readonly batch: number;
+  /** L */ readonly context: number;
+  readonly accumulate: number;
+  readonly recompute: 'none' | 'blocks';
+  /** The attention loss: it needs maps, unless they are streamed; null where it has the weight 0. */ readonly attentionLoss: 'raw' | 'row-normalised' | null;
+  /** Whether streams are compared after every block. */ readonly hasFeatureLoss: boolean;
+  /** True where attention and its loss are computed tile by tile and no (B, H, L, L) tensor is made. */ readonly streamsAttention: boolean;
+  /** True where the losses on the vocabulary have a kernel of their own. */ readonly hasHeadKernel: boolean;
+}
+
+/** One share of the peak. */
+export interface MemoryPart {
+  readonly name: string;
+  readonly bytes: number;
+}
+
+/** Peak memory of a training step and of validation, predicted. */
+export interface MemoryEstimate {
+  readonly peakBytes: number;
+  /** Where in a step the peak is. */ readonly moment: string;
+  /** What is alive then, largest first. */ readonly parts: readonly MemoryPart[];
+  /** The largest single tensor. */ readonly largest: MemoryPart;
+}
+
+/** Shares in numbers (float32); the moments of a step are lists of them. */
+type Shares = Readonly<Record<string, number>>;
+
+/**
+ * Predicts the peak of the values that are alive at once, as the kernels of `wasm` and `webgpu` make them: the largest of the moments of a step. Letters as in
+ * the documentation: n = B·L tokens, M = T·n rows, one map B·H·L². A recorded block keeps the current of every neuron layer (2D + 3D + D + F, the first
+ * stream without time), the spikes that enter matrices (2E + 3D + D + F), the attention membranes (T maps) and the differences to the teacher (2 maps,
+ * 6 row-normalised).
+ * With recomputation only one block at a time keeps these, and every block its stream. Memory a backend holds in reserve is not in it.
+ */
+export function estimateMemory(sizes: StepSizes): MemoryEstimate {
+  const moments = [...stepMoments(sizes), teacherMoment(sizes), updateMoment(sizes), validationMoment(sizes)];
+  const total = (shares: Shares): number => Object.values(shares).reduce((sum, numbers) => sum + numbers, 0);
+  const peak = moments.reduce((most, moment) => (total(moment.shares) > total(most.shares) ? moment : most));
+  const bytes = (numbers: number): number => numbers * Float32Array.BYTES_PER_ELEMENT;
+  const parts = Object.entries(peak.shares).filter(([, numbers]) => numbers > 0).map(([name, numbers]) => ({ name, bytes: bytes(numbers) }));
+  const [name, numbers] = Object.entries(tensorSizes(sizes)).reduce((most, tensor) => (tensor[1] > most[1] ? tensor : most));
+  return { peakBytes: bytes(total(peak.shares)), moment: peak.name, parts: parts.sort((a, b) => b.bytes - a.bytes), largest: { name, bytes: bytes(numbers) } };
+}
+
+interface Moment { readonly name: string; readonly shares: Shares }
+
+/** Widths and counts that the formulas share, in numbers. */
+function unitsOf({ student, teacher, batch, context }: Pick<StepSizes, 'student' | 'teacher' | 'batch' | 'context'>) {
+  const tokens = batch * context;
+  return {
+    D: student.hiddenSize, E: entranceWidth(student), F: student.feedForwardSize, T: student.neuron.timeSteps, tokens,
+    /** (T, n, D) */ row: student.neuron.timeSteps * tokens,
+    map: tokens * context * student.heads, teacherMap: tokens * context * teacher.heads,
+    /** A spike that is written passes a neuron, which keeps its current. */ writes: student.residualWrite === 'spike' ? 2 : 0,
+  };
+}
+
+/** Alive from the first step to the last. */
+function residents({ trained, frozen, accumulate }: StepSizes): Shares {
+  return {
+    'weights, both moments of Adam': 3 * trained, 'teacher weights': frozen,
+    'gradients of earlier micro-batches': accumulate > 1 ? trained : 0,
+  };
+}
+
+/** What a recorded block keeps for its backward pass. */
+function keptByBlock(sizes: StepSizes, layer: number): { currents: number; spikes: number; maps: number } {
+  const { D, E, F, T, tokens, row, map, writes } = unitsOf(sizes);
+  const differences = sizes.attentionLoss === null ? 0 : sizes.attentionLoss === 'raw' ? 2 : 6;
+  return {
+    currents: (layer === 0 ? tokens * D : row * D) + row * ((5 + writes) * D + F),
+    spikes: row * (2 * E + 4 * D + F),
+    maps: sizes.streamsAttention ? 4 * map / sizes.context : (T + differences) * map,
+  };
+}
+
+/** What the losses see of the teacher. */
+function targets(sizes: StepSizes): { features: number; attention: number } {
+  const { tokens, teacherMap } = unitsOf(sizes);
+  const { layers, hiddenSize } = sizes.teacher;
+  return { features: (layers + 2) * tokens * hiddenSize, attention: layers * (sizes.streamsAttention ? 2 * tokens * hiddenSize : teacherMap) };
+}
+
+function stepMoments(sizes: StepSizes): Moment[] {
+  const { student: { layers } } = sizes;
+  const all = Array.from({ length: layers }, (_, layer) => layer);
+  return [headMoment(sizes, all), ...all.flatMap((layer) => blockMoments(sizes, layer))];
+}
+
+/** The end of the forward pass. */
+function headMoment(sizes: StepSizes, all: readonly number[]): Moment {
+  const { student, teacher, hasFeatureLoss } = sizes;
+  const { D, tokens, row } = unitsOf(sizes);
+  const { features, attention } = targets(sizes);
+  const head = headLossBytes({
+    rows: tokens, vocabulary: student.vocabSize, width: D, teacherWidth: teacher.hiddenSize, chunkBytes: HEAD_CHUNK_BYTES, hasKernel: sizes.hasHeadKernel,
+  }) / Float32Array.BYTES_PER_ELEMENT;
+  return {
+    name: 'the losses on the vocabulary',
+    shares: {
+      ...residents(sizes), ...stored(sizes, all),
+      'targets from the teacher': features + attention, 'logits and their gradients': head,
+      'streams compared with the teacher': student.layers * tokens * D * (hasFeatureLoss ? 4 : 1) + 6 * tokens * D, 'the last stream': row * D,
+    },
+  };
+}
+
+/** What blocks of these layers have stored for the backward pass. */
+function stored(sizes: StepSizes, layers: readonly number[]): Shares {
+  const { D, tokens, row } = unitsOf(sizes);
+  if (sizes.recompute === 'blocks') return { 'streams between blocks': layers.reduce((sum, layer) => sum + (layer === 0 ? tokens : row) * D, 0) };
+  const kept = layers.map((layer) => keptByBlock(sizes, layer));
+  return {
+    'currents kept by blocks': kept.reduce((sum, { currents }) => sum + currents, 0),
+    'spikes kept by blocks': kept.reduce((sum, { spikes }) => sum + spikes, 0),
+    'attention maps kept by blocks': kept.reduce((sum, { maps }) => sum + maps, 0),
+  };
+}
+
+/** A block's turn in the backward pass: its feed-forward neurons, and its attention. */
+function blockMoments(sizes: StepSizes, layer: number): Moment[] {
+  const { D, E, F, tokens, row, map } = unitsOf(sizes);
+  const { student, teacher, streamsAttention } = sizes;
+  const isAgain = sizes.recompute === 'blocks';
+  const before = Array.from({ length: layer + (isAgain ? 0 : 1) }, (_, i) => i);
+  const kept = keptByBlock(sizes, layer);
+  const { attention } = targets(sizes);
+  const perBlock = (sizes.trained - (student.vocabSize + student.contextLength) * D) / student.layers;
+  const common = {
+    ...residents(sizes), ...stored(sizes, before),
+    'targets from the teacher': isAgain && sizes.attentionLoss !== null ? (attention / teacher.layers) * (layer + 1) : 0,
+    'gradients': student.vocabSize * D + perBlock * (student.layers - layer - 1),
+    'streams compared with the teacher': tokens * D * (layer + 4),
+  };
+  const feedForward = isAgain ? { 'currents of the block': kept.currents, 'spikes of the block': kept.spikes - row * F, 'attention maps of the block': kept.maps } : { 'spikes passed': -row * F };
+  const afterwards = isAgain
+    ? { 'currents of the block': kept.currents - row * (F + 2 * D), 'spikes of the block': kept.spikes - row * (F + E + D), 'attention maps of the block': kept.maps }
+    : { 'passed': -row * (2 * F + E + 3 * D) };
+  const streams = { 'gradients of the stream': row * D * (isAgain ? 3 : 2) };
+  return [
+    { name: `the feed-forward neurons of block ${layer}, backward`, shares: { ...common, ...feedForward, ...streams, 'gradients of currents and spikes': 2 * row * F, 'gradients of a matrix': F * D } },
+    { name: `the attention of block ${layer}, backward`, shares: { ...common, ...afterwards, ...streams, 'gradients of currents and spikes': 4 * row * D, 'gradients of maps': streamsAttention ? 0 : (sizes.attentionLoss === 'row-normalised' ? 3 : 2) * map } },
+  ];
+}
+
+/** The teacher's forward pass: what every layer hands out until the end, and the scores of one. */
+function teacherMoment(sizes: StepSizes): Moment {
+  const { tokens, teacherMap } = unitsOf(sizes);
+  const { layers, hiddenSize, feedForwardSize } = sizes.teacher;
+  return {
+    name: 'the teacher’s forward pass',
+    shares: {
+      ...residents(sizes), 'layers of the teacher': layers * tokens * (5 * hiddenSize + feedForwardSize) + tokens * (7 * hiddenSize + 3 * feedForwardSize),
+      'attention maps of the teacher': sizes.streamsAttention ? 0 : (layers + 2) * teacherMap,
+    },
+  };
+}
+
+/** Clipping and Adam: all gradients, and new values of the largest tensor. */
+function updateMoment(sizes: StepSizes): Moment {
+  const { student: { vocabSize, hiddenSize } } = sizes;
+  return { name: 'the update of the weights', shares: { ...residents(sizes), gradients: sizes.accumulate > 1 ? 0 : sizes.trained, 'new values of the embedding': 3 * vocabSize * hiddenSize } };
+}
+
+/** Validation runs a few windows at once, and keeps nothing of a block that has run. */
+function validationMoment(sizes: StepSizes): Moment {
+  const at = { ...sizes, batch: WINDOWS_AT_ONCE, accumulate: 1 };
+  const { D, E, F, row, map } = unitsOf(at);
+  const kept = keptByBlock({ ...at, attentionLoss: null }, 1);
+  return {
+    name: 'validation',
+    shares: { ...residents(at), 'currents of the block': kept.currents + 2 * row * D, 'spikes of the block': kept.spikes, 'attention maps of the block': kept.maps + (sizes.streamsAttention ? 0 : map),
+      'a check that spikes are spikes': 2 * row * Math.max(E, F, 3 * D) },
+  };
+}
+
+/** Single tensors that can be the largest. */
+function tensorSizes(sizes: StepSizes): Shares {
+  const { D, E, F, T, row, map, teacherMap } = unitsOf(sizes);
+  return {
+    'the embedding (V, D)': sizes.student.vocabSize * D,
+    'the spikes of a layer of neurons (T, B·L, width)': row * Math.max(E, F, 3 * D),
+    'attention maps (T, B, H, L, L)': sizes.streamsAttention ? 0 : Math.max(T * map, teacherMap),
+  };
+}
