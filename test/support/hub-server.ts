@@ -74,8 +74,8 @@ function serveHub({ state, cdnAddress, endpoint }: HubContext, request: Incoming
   state.requests.push(seen('hub', request));
   const failure = state.failures.shift();
   if (failure !== undefined) return fail(response, failure, 'try later');
-  const api = /^\/api\/models\/([^/]+\/[^/]+)\/(revision|tree)\/([^/]+)$/.exec(url.pathname);
-  const file = /^\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(url.pathname);
+  const api = /^\/api\/(?:models|datasets)\/([^/]+\/[^/]+)\/(revision|tree)\/([^/]+)$/.exec(url.pathname);
+  const file = /^\/(?:datasets\/)?([^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(url.pathname);
   const repo = state.repositories.get(api?.[1] ?? file?.[1] ?? '');
   if (repo === undefined) return fail(response, request.headers.authorization === undefined ? 401 : 404, 'Repository not found', 'RepoNotFound');
   if (repo.token !== null && request.headers.authorization !== `Bearer ${repo.token}`) return fail(response, 401, 'Invalid username or password.');
@@ -103,7 +103,8 @@ function sendTree(response: ServerResponse, files: Readonly<Record<string, Uint8
     type: 'file', path, oid: content.length < LFS_BYTES ? gitSha1Of(content) : gitSha1Of(new Uint8Array(1)), size: content.length,
     ...(content.length < LFS_BYTES ? {} : { lfs: { oid: sha256Of(content), size: content.length, pointerSize: 130 } }),
   }));
-  const all = [{ type: 'directory', path: 'onnx', oid: commitOf('d'), size: 0 }, ...entries];
+  const isDeep = url.searchParams.get('recursive') === 'true';
+  const all = [{ type: 'directory', path: 'onnx', oid: commitOf('d'), size: 0 }, ...entries.filter(({ path }) => isDeep || !path.includes('/'))];
   const start = Number(url.searchParams.get('cursor') ?? 0);
   if (start + PAGE < all.length) {
     url.searchParams.set('cursor', String(start + PAGE));

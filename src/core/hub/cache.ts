@@ -1,5 +1,5 @@
 import { copyFile, mkdir, readdir, readFile, readlink, rename, rm, symlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { FormatError } from '../errors.js';
 import { explainWriteFailure, writeTextAtomically } from './atomic-write.js';
 
@@ -19,9 +19,12 @@ export function isCommit(revision: string): boolean {
   return COMMIT.test(revision);
 }
 
-/** The cache of one model repository. */
-export function repositoryCache(cacheDir: string, repo: string): RepositoryCache {
-  return { folder: join(cacheDir, ['models', ...repo.split('/')].join('--')) };
+/** What a repository holds, by the Hub's own names. */
+export type RepositoryType = 'model' | 'dataset';
+
+/** The cache of one repository. */
+export function repositoryCache(cacheDir: string, repo: string, type: RepositoryType = 'model'): RepositoryCache {
+  return { folder: join(cacheDir, [`${type}s`, ...repo.split('/')].join('--')) };
 }
 
 /** Path of a content, whether it is there or not. */
@@ -46,9 +49,9 @@ export async function writeReference(cache: RepositoryCache, revision: string, c
   await writeInFolder(referencePath(cache, revision), commit);
 }
 
-/** Names of a snapshot that is completely there; null when there is none. */
-export async function readManifest(cache: RepositoryCache, commit: string): Promise<readonly string[] | null> {
-  const text = await readOrNull(manifestPath(cache, commit));
+/** Names of a snapshot (or of a named selection of its files) that is completely there; null when there is none. */
+export async function readManifest(cache: RepositoryCache, commit: string, selection: string | null = null): Promise<readonly string[] | null> {
+  const text = await readOrNull(manifestPath(cache, commit, selection));
   if (text === null) return null;
   try {
     const { files } = JSON.parse(text) as { files?: unknown };
@@ -58,14 +61,14 @@ export async function readManifest(cache: RepositoryCache, commit: string): Prom
   }
 }
 
-/** Records that a snapshot is complete. @throws FormatError when the disk refuses. */
-export async function writeManifest(cache: RepositoryCache, commit: string, files: readonly string[]): Promise<void> {
-  await writeInFolder(manifestPath(cache, commit), `${JSON.stringify({ files }, null, 2)}\n`);
+/** Records that a snapshot, or a selection of its files, is complete. @throws FormatError when the disk refuses. */
+export async function writeManifest(cache: RepositoryCache, commit: string, { files, selection = null }: { readonly files: readonly string[]; readonly selection?: string | null }): Promise<void> {
+  await writeInFolder(manifestPath(cache, commit, selection), `${JSON.stringify({ files }, null, 2)}\n`);
 }
 
 /** Names of the files of a snapshot, complete or not. */
 export async function listSnapshot(cache: RepositoryCache, commit: string): Promise<readonly string[]> {
-  return (await readdir(snapshotFolder(cache, commit)).catch(() => [])).sort();
+  return (await readdir(snapshotFolder(cache, commit), { recursive: true }).catch(() => [])).sort();
 }
 
 /** The hash a snapshot's file is kept under; null where the name is no link into the blobs. */
@@ -82,7 +85,7 @@ export async function linkBlob(cache: RepositoryCache, commit: string, file: { r
   try {
     await mkdir(dirname(path), { recursive: true });
     await rm(fresh, { force: true });
-    await symlink(join('..', '..', 'blobs', file.hash), fresh).catch(async (cause: NodeJS.ErrnoException) => {
+    await symlink(relative(dirname(path), blobPath(cache, file.hash)), fresh).catch(async (cause: NodeJS.ErrnoException) => {
       if (cause.code !== 'EPERM' && cause.code !== 'ENOTSUP') throw cause;
       await copyFile(blobPath(cache, file.hash), fresh);
     });
@@ -96,8 +99,8 @@ function referencePath({ folder }: RepositoryCache, revision: string): string {
   return join(folder, 'refs', ...revision.split('/'));
 }
 
-function manifestPath({ folder }: RepositoryCache, commit: string): string {
-  return join(folder, '.bispik', `${commit}.json`);
+function manifestPath({ folder }: RepositoryCache, commit: string, selection: string | null): string {
+  return join(folder, '.bispik', `${commit}${selection === null ? '' : `.${selection.replaceAll(/[^\w-]+/g, '.')}`}.json`);
 }
 
 async function writeInFolder(path: string, text: string): Promise<void> {

@@ -2,7 +2,7 @@ import { stat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DownloadError, UsageError } from '../errors.js';
 import type { RunContext } from '../types.js';
-import type { RepositoryCache } from './cache.js';
+import type { RepositoryCache, RepositoryType } from './cache.js';
 import { blobOf, blobPath, isCommit, linkBlob, listSnapshot, readManifest, readReference, repositoryCache, snapshotFolder, writeManifest, writeReference } from './cache.js';
 import { hasHash, hashContent } from './content-hash.js';
 import { fetchFile } from './fetch-file.js';
@@ -12,6 +12,15 @@ import { ConnectionError, interruptedDownload } from './hub-errors.js';
 import type { LocalSnapshot, SnapshotFile } from './local-snapshot.js';
 import { chooseFiles } from './wanted-files.js';
 
+/** Which files of a repository are wanted. */
+export interface WantedContent {
+  readonly type: RepositoryType;
+  /** Names this choice among others of the same repository; null: there is only one. */ readonly selection: string | null;
+  /** @throws FormatError when what is wanted is not among the names. */ readonly choose: (present: readonly string[], source: string) => readonly string[];
+}
+
+const MODEL_CONTENT: WantedContent = { type: 'model', selection: null, choose: chooseFiles };
+
 /** What to download, from where, and where it is kept. */
 export interface DownloadOptions {
   /** `owner/name` on the Hub. */ readonly repo: string;
@@ -20,29 +29,33 @@ export interface DownloadOptions {
   /** Base address of the Hub. */ readonly endpoint: string;
   /** In the layout of Hugging Face's own tools. */ readonly cacheDir: string;
   /** Use the cache only, touch no network. */ readonly offline: boolean;
+  /** Left out: what an import needs of a model. */ readonly content?: WantedContent;
   /** Replaced by tests. */ readonly fetch?: typeof fetch;
   readonly retryDelaysMs?: readonly number[];
   readonly openFile?: (path: string) => Promise<FileHandle>;
 }
 
 /**
- * Brings the files of a model repository that an import needs into the cache. A branch or tag is resolved to a commit once, and all files are of that
+ * Brings the wanted files of a repository into the cache: by default those of a model that an import needs. A branch or tag is resolved to a commit once, and all files are of that
  * commit. A commit that is completely cached needs no network; everything cached is hashed again before it is used.
  * @throws UsageError on a malformed repository id, revision or endpoint; DownloadError; FormatError when the disk refuses or there are no weights;
  * Interrupted when the signal is aborted (what has arrived is kept and continued).
  */
 export async function downloadSnapshot(options: DownloadOptions, context: RunContext): Promise<LocalSnapshot> {
   checkNames(options);
-  const cache = repositoryCache(options.cacheDir, options.repo);
+  const { type, selection } = contentOf(options);
+  const cache = repositoryCache(options.cacheDir, options.repo, type);
   if (options.offline) return cachedSnapshot(options, cache, context);
-  const client = createHubClient(options, context);
+  const client = createHubClient({ ...options, type }, context);
   const commit = await findCommit({ options, cache, client }, context);
-  const known = await readManifest(cache, commit);
+  const known = await readManifest(cache, commit, selection);
   const snapshot = known === null ? null : await readCached({ options, cache, commit, names: known }, context);
   const result = snapshot ?? await fetchSnapshot({ options, cache, client, commit }, context);
   if (!isCommit(options.revision)) await writeReference(cache, options.revision, commit);
   return result;
 }
+
+const contentOf = ({ content = MODEL_CONTENT }: DownloadOptions): WantedContent => content;
 
 /** Letters, digits and `._-`, so that no name leaves the cache folder. */
 const NAME = /^[A-Za-z0-9][\w.-]*$/;
@@ -70,7 +83,7 @@ async function findCommit({ options, cache, client }: Place & { client: HubClien
   } catch (error) {
     if (!(error instanceof ConnectionError)) throw error;
     const last = await readReference(cache, options.revision);
-    if (last === null || (await readManifest(cache, last)) === null) throw error;
+    if (last === null || (await readManifest(cache, last, contentOf(options).selection)) === null) throw error;
     reporter.notice(`${error.message}; using the cached commit ${last}, which was ${options.revision} when it was downloaded`);
     return last;
   }
@@ -79,7 +92,8 @@ async function findCommit({ options, cache, client }: Place & { client: HubClien
 async function cachedSnapshot(options: DownloadOptions, cache: RepositoryCache, context: RunContext): Promise<LocalSnapshot> {
   const { repo, revision, cacheDir, endpoint } = options;
   const commit = isCommit(revision) ? revision : await readReference(cache, revision);
-  const names = commit === null ? [] : await readManifest(cache, commit) ?? chooseFiles(await listSnapshot(cache, commit), `the cached part of ${repo}`);
+  const { selection, choose } = contentOf(options);
+  const names = commit === null ? [] : await readManifest(cache, commit, selection) ?? choose(await listSnapshot(cache, commit), `the cached part of ${repo}`);
   const snapshot = commit === null || names.length === 0 ? null : await readCached({ options, cache, commit, names }, context);
   if (snapshot !== null) return snapshot;
   throw new DownloadError(`${repo} at ${revision} is not (completely) in ${cacheDir}`, { url: `${endpoint}/${repo}`, suggestions: ['run the command once without --offline', 'or name the cache it is in: --cache-dir DIR (HF_HOME)'] });
@@ -104,8 +118,9 @@ async function readCached({ options, cache, commit, names }: Place & { commit: s
 }
 
 async function fetchSnapshot({ options, cache, client, commit }: Place & { client: HubClient; commit: string }, context: RunContext): Promise<LocalSnapshot> {
-  const remote = new Map((await client.listRootFiles(commit)).map((file) => [file.name, file]));
-  const names = chooseFiles([...remote.keys()], options.repo);
+  const { selection, choose } = contentOf(options);
+  const remote = new Map((await client.listFiles(commit)).map((file) => [file.name, file]));
+  const names = choose([...remote.keys()], options.repo);
   const files: SnapshotFile[] = [];
   for (const name of names) {
     const file = remote.get(name) as RemoteFile;
@@ -113,7 +128,7 @@ async function fetchSnapshot({ options, cache, client, commit }: Place & { clien
     await linkBlob(cache, commit, file);
     files.push({ name, ...content });
   }
-  await writeManifest(cache, commit, names);
+  await writeManifest(cache, commit, { files: names, selection });
   return { folder: snapshotFolder(cache, commit), source: options.repo, commit, files };
 }
 

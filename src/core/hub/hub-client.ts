@@ -1,7 +1,8 @@
-import { listFiles, modelInfo } from '@huggingface/hub';
+import { datasetInfo, listFiles, modelInfo } from '@huggingface/hub';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BispikError, DownloadError, UsageError } from '../errors.js';
 import type { RunContext } from '../types.js';
+import type { RepositoryType } from './cache.js';
 import { isCommit } from './cache.js';
 import { connectionError, interruptedDownload, isPassing, statusError } from './hub-errors.js';
 
@@ -11,6 +12,7 @@ const RETRY_DELAYS_MS: readonly number[] = [1000, 2000, 4000];
 /** Which hub to speak to, and about what. */
 export interface HubClientOptions {
   readonly repo: string;
+  /** Left out: a model. */ readonly type?: RepositoryType | undefined;
   readonly revision: string;
   /** Base address, e.g. `https://huggingface.co`. */ readonly endpoint: string;
   /** Sent to the endpoint only, never to the servers it forwards to. */ readonly token: string | null;
@@ -28,7 +30,7 @@ export interface RemoteFile {
 /** One repository on one hub. */
 export interface HubClient {
   /** The commit a branch, tag or commit is. */ resolveCommit(): Promise<string>;
-  /** Files in the top folder of a commit. */ listRootFiles(commit: string): Promise<readonly RemoteFile[]>;
+  /** Files of a commit: of a model those in the top folder, of a dataset all. */ listFiles(commit: string): Promise<readonly RemoteFile[]>;
   /** Address of a file of a commit. */ fileUrl(commit: string, name: string): string;
   /** One request; a bad status is an error. */ request(url: string, headers?: Readonly<Record<string, string>>): Promise<Response>;
   /** Tries again what failed for a reason that passes. */ retry<Result>(attempt: () => Promise<Result>): Promise<Result>;
@@ -42,19 +44,21 @@ export function createHubClient(options: HubClientOptions, context: RunContext):
   const endpoint = parseEndpoint(options.endpoint);
   const request = authorizedFetch({ ...options, endpoint }, context.signal);
   const retry = retrying(options.retryDelaysMs ?? RETRY_DELAYS_MS, context);
+  const { repo, revision, type = 'model' } = options;
   const shared = { hubUrl: endpoint, fetch: request };
+  const asked = { name: repo, revision, ...shared };
   return {
     retry,
     request: (url, headers = {}) => request(url, { headers }),
-    fileUrl: (commit, name) => `${endpoint}/${options.repo}/resolve/${commit}/${encodeURIComponent(name)}`,
+    fileUrl: (commit, name) => `${endpoint}/${type === 'model' ? '' : 'datasets/'}${repo}/resolve/${commit}/${name.split('/').map(encodeURIComponent).join('/')}`,
     resolveCommit: () => retry(() => refuseNonsense(endpoint, async () => {
-      const found = await modelInfo({ name: options.repo, revision: options.revision, additionalFields: ['sha'], ...shared });
+      const found = await (type === 'model' ? modelInfo({ ...asked, additionalFields: ['sha'] }) : datasetInfo({ ...asked, additionalFields: ['sha'] }));
       if (!isCommit(found.sha)) throw unexpectedAnswer(endpoint, `commit ${JSON.stringify(found.sha)}`);
       return found.sha;
     })),
-    listRootFiles: (commit) => retry(() => refuseNonsense(endpoint, async () => {
+    listFiles: (commit) => retry(() => refuseNonsense(endpoint, async () => {
       const files: RemoteFile[] = [];
-      for await (const entry of listFiles({ repo: { type: 'model', name: options.repo }, revision: commit, ...shared })) {
+      for await (const entry of listFiles({ repo: { type, name: repo }, revision: commit, recursive: type === 'dataset', ...shared })) {
         const { oid: hash, size: sizeBytes } = entry.lfs ?? entry;
         if (entry.type === 'file' && hash !== undefined) files.push(checkEntry({ name: entry.path, sizeBytes, hash }, endpoint));
       }
@@ -70,9 +74,10 @@ async function refuseNonsense<Result>(endpoint: string, ask: () => Promise<Resul
   });
 }
 
-/** The hash becomes a file name in the cache, so it must be one. */
+/** Hash and name become file names in the cache, so they must be such, and stay inside it. */
 function checkEntry(file: RemoteFile, endpoint: string): RemoteFile {
-  const isSound = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(file.hash) && Number.isSafeInteger(file.sizeBytes) && file.sizeBytes >= 0;
+  const isInside = file.name.split('/').every((part) => part !== '' && part !== '.' && part !== '..') && !file.name.includes('\\');
+  const isSound = isInside && /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(file.hash) && Number.isSafeInteger(file.sizeBytes) && file.sizeBytes >= 0;
   if (!isSound) throw unexpectedAnswer(endpoint, `${file.name} of ${file.sizeBytes} bytes with hash ${JSON.stringify(file.hash)}`);
   return file;
 }
