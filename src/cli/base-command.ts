@@ -39,6 +39,11 @@ export abstract class BaseCommand extends Command {
     }
   }
 
+  /** The exit code of Ctrl-C beside a result that is only partial. */
+  protected endInterrupted(): void {
+    process.exitCode = 130;
+  }
+
   /** Left alone, oclif's parser errors exit 1 with `--json` and 2 without; here every failure has one exit code. */
   protected override async catch(error: unknown): Promise<void> {
     this.parsed = true;

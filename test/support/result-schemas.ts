@@ -13,6 +13,23 @@ const student = lossAndPerplexity.extend({
   ops: z.looseObject({ acs: count, macs: count, popcounts: count }),
   energy: z.looseObject({ pjPerToken: z.number().positive(), ratioBlocks: ratio, ratioWithHead: ratio }),
 });
+const value = z.looseObject({ value: z.number(), stderr: z.number().nonnegative().nullable() });
+const interval = z.looseObject({ low: z.number().nullable(), high: z.number().nullable() });
+const outcomes = z.record(text, z.looseObject({ values: z.array(z.number()).min(1), weights: z.array(z.number()).nullable() }));
+const task = z.looseObject({
+  task: text, version: count, taskHash: z.string().regex(/^[0-9a-f]{64}$/), outputType: text, split: text, shots: count,
+  source: z.looseObject({ files: z.array(text).min(1), split: z.string().nullable(), dataset: z.looseObject({ path: text, commit: text }).nullable() }),
+  items: z.looseObject({ original: count, effective: count, scored: count }), isPartial: z.boolean(), truncatedItems: count, overlongItems: count,
+  unigram: z.looseObject({ counts: z.enum(['training', 'benchmark']), tokens: count }),
+  metrics: z.record(text, z.looseObject({
+    higherIsBetter: z.boolean(), chance: z.number(), unigram: value, student: value.optional(), teacher: value.optional(),
+    skill: z.looseObject({
+      retained: z.number().nullable(), retainedInterval: interval.nullable(), teacherAboveChance: z.number(), teacherInterval: interval,
+      studentAboveChance: z.number(), studentInterval: interval, teacherAboveUnigram: z.number(), unigramInterval: interval, verdict: text, resamples: count, seed: count,
+    }).optional(),
+  })),
+  outcomes: z.looseObject({ student: outcomes.optional(), teacher: outcomes.optional(), chance: outcomes, unigram: outcomes }),
+});
 const nGrams = { unigram: loss, bigram: loss };
 
 /**
@@ -34,6 +51,9 @@ export const RESULT_SCHEMAS = {
   }),
   'eval of a student': z.looseObject({ tokens: count, student, teacher: lossAndPerplexity.nullable(), ...nGrams }),
   'eval of a teacher': z.looseObject({ tokens: count, student: z.undefined().optional(), teacher: lossAndPerplexity, ...nGrams }),
+  'eval on tasks': z.looseObject({
+    tasks: z.looseObject({ isPartial: z.boolean(), contextLength: count, results: z.record(text, task), files: z.array(text), elapsedMs: z.number().nonnegative() }),
+  }),
   generate: z.looseObject({
     text: z.string(), tokens: count, finishReason: z.enum(['stop', 'eos', 'length', 'context']), seed: count,
     tokensPerSecond: z.number().nonnegative(), acsPerToken: z.number().nonnegative().nullable(),

@@ -21,3 +21,8 @@ export function teacherFolder(teacher: string): string {
   const builtIn = BUILT_IN_TEACHERS[teacher];
   return builtIn === undefined ? teacher : path.join(packageRoot(), builtIn);
 }
+
+/** The name of a built-in teacher whose folder this is; every other path is returned as it is. */
+export function teacherName(folder: string): string {
+  return Object.keys(BUILT_IN_TEACHERS).find((name) => teacherFolder(name) === folder) ?? folder;
+}

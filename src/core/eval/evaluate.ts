@@ -86,7 +86,8 @@ interface Setting {
   readonly conventions: readonly EnergyConvention[];
 }
 
-function modelsOf({ student, teacher }: EvalOptions): readonly [LanguageModel, ...LanguageModel[]] {
+/** The models given, the student first. @throws UsageError when there is none; ShapeError when their vocabularies differ. */
+export function modelsOf({ student, teacher }: Pick<EvalOptions, 'student' | 'teacher'>): readonly [LanguageModel, ...LanguageModel[]] {
   const models = [student, teacher].filter((model) => model !== null);
   const [first, second] = models;
   if (first === undefined) throw new UsageError('there is no model to evaluate', { suggestions: ['Name a student, a run or a teacher folder'] });
@@ -98,13 +99,17 @@ function modelsOf({ student, teacher }: EvalOptions): readonly [LanguageModel, .
   return [first, ...models.slice(1)];
 }
 
-/** @throws UsageError when the context is longer than a model's. */
-function windowOptions(options: EvalOptions, models: readonly LanguageModel[]): WindowOptions {
+/** The context wanted, or the shorter of the models' own (wanted: null). @throws UsageError when it is longer than a model's. */
+export function sharedContext(wanted: number | null, models: readonly LanguageModel[]): number {
   const longest = Math.min(...models.map((model) => model.shape.contextLength));
-  const contextLength = options.contextLength ?? longest;
-  if (contextLength > longest) {
-    throw new UsageError(`the context of ${contextLength} tokens is longer than the model's ${longest}`, { suggestions: [`--context ${longest}`] });
+  if (wanted !== null && wanted > longest) {
+    throw new UsageError(`the context of ${wanted} tokens is longer than the model's ${longest}`, { suggestions: [`--context ${longest}`] });
   }
+  return wanted ?? longest;
+}
+
+function windowOptions(options: EvalOptions, models: readonly LanguageModel[]): WindowOptions {
+  const contextLength = sharedContext(options.contextLength, models);
   return { contextLength, stride: options.stride ?? contextLength };
 }
 

@@ -1,15 +1,18 @@
+import { teacherName } from '../config/shipped.js';
 import { readCorpusText } from '../corpus/text.js';
 import { loadEnergyConstants } from '../energy/constants.js';
 import type { EnergyConvention } from '../energy/conventions.js';
 import { loadConventions } from '../energy/conventions.js';
 import { energyTrace } from '../energy/trace.js';
 import { UsageError } from '../errors.js';
-import type { EvalReport } from '../eval/evaluate.js';
-import { evaluate } from '../eval/evaluate.js';
+import type { EvalOptions, EvalReport } from '../eval/evaluate.js';
+import { evaluate, modelsOf, sharedContext } from '../eval/evaluate.js';
 import { encodeText, readTokenSequences } from '../eval/token-sequences.js';
 import { explainWriteFailure, writeTextAtomically } from '../hub/atomic-write.js';
 import { loadTokenizer } from '../tokenizer/load.js';
 import type { LanguageModel, RunContext, TokenIds } from '../types.js';
+import type { TaskOptions, TasksReport } from './evaluate-tasks.js';
+import { evaluateTasks, loadTasks } from './evaluate-tasks.js';
 import type { ModelFolder, RunWith } from './open-model.js';
 import { checkRunWith, findModel, openModel, teacherOfStudent } from './open-model.js';
 import { hasTokenizer } from './tokenizer-files.js';
@@ -17,33 +20,49 @@ import { hasTokenizer } from './tokenizer-files.js';
 /** What `bispik eval` was asked. */
 export interface EvaluateModelOptions extends RunWith {
   /** Student, run or teacher folder. */ readonly model: string;
-  /** UTF-8 text, or .jsonl with one array of token ids a line. */ readonly data: string;
+  /** UTF-8 text, or .jsonl with one array of token ids a line; null: no text, only tasks. */ readonly data: string | null;
+  /** Evaluation tasks; null: only the text. */ readonly tasks: TaskOptions | null;
   /** Teacher folder; null: the one the student names. */ readonly teacher: string | null;
   readonly context: number | null;
   readonly stride: number | null;
-  /** Text the n-gram baselines are counted on; null: the evaluated text as it goes. */ readonly ngramData: string | null;
-  /** File that receives every counted event and its cost; null: none. */ readonly trace: string | null;
+  /** Text the n-gram baselines are counted on; null: the evaluated text as it goes, or a task's own texts. */ readonly ngramData: string | null;
+  /** File that receives every counted event and its cost on the text; null: none. */ readonly trace: string | null;
 }
 
 /** Measures the student as it was trained; what `generate` runs with is asked for. */
 export const EVAL_PRECISION = 'float32';
 
-/** Measures a student beside its teacher, or a teacher alone. @throws whatever its files, texts and backend give cause for. */
-export async function evaluateModel(options: EvaluateModelOptions, ctx: RunContext): Promise<EvalReport> {
+/** What was measured on a text, on tasks, or on both. */
+export type ModelEvaluation = (EvalReport | { readonly [Key in keyof EvalReport]?: never }) & { /** Left out where no task was asked for. */ readonly tasks?: TasksReport };
+
+/** Measures a student beside its teacher, or a teacher alone, on a text, on tasks, or on both. @throws whatever its files, texts and backend give cause for. */
+export async function evaluateModel(options: EvaluateModelOptions, ctx: RunContext): Promise<ModelEvaluation> {
+  const { data, tasks } = options;
+  if (data === null && tasks === null) throw new UsageError('there is nothing to evaluate on', { suggestions: ['--data valid.txt', '--tasks arc_easy,piqa', 'bispik eval --help'] });
   checkRunWith(options);
   const found = await findModel(options.model);
-  const sequences = await readSequences(options.data, found.folder);
+  const sequences = data === null ? null : await readSequences(data, found.folder);
   const ngramSequences = options.ngramData === null ? null : await readSequences(options.ngramData, found.folder);
-  const [constants, conventions] = [await loadEnergyConstants(), await loadConventions()];
-  const models = await openPair(found, options, ctx);
+  const loaded = tasks === null ? null : await loadTasks(tasks, ctx);
+  const { names, ...models } = await openPair(found, options, ctx);
   try {
-    const report = await evaluate({ ...models, sequences, ngramSequences, constants, conventions, contextLength: options.context, stride: options.stride }, ctx);
-    if (options.trace !== null) await writeTrace(options.trace, report, conventions);
-    return report;
+    const onText = sequences === null ? {} : await evaluateText({ ...models, sequences, ngramSequences }, options, ctx);
+    if (loaded === null) return onText;
+    const contextLength = sharedContext(options.context, modelsOf(models));
+    return { ...onText, tasks: await evaluateTasks(loaded, { ...models, names, tokenizerFolder: found.folder, contextLength, unigramSequences: ngramSequences }, ctx) };
   } finally {
     models.student?.dispose();
     models.teacher?.dispose();
   }
+}
+
+type OnText = Pick<EvalOptions, 'student' | 'teacher' | 'sequences' | 'ngramSequences'>;
+
+async function evaluateText(onText: OnText, { context, stride, trace }: EvaluateModelOptions, ctx: RunContext): Promise<EvalReport> {
+  const [constants, conventions] = [await loadEnergyConstants(), await loadConventions()];
+  const report = await evaluate({ ...onText, constants, conventions, contextLength: context, stride }, ctx);
+  if (trace !== null) await writeTrace(trace, report, conventions);
+  return report;
 }
 
 async function writeTrace(path: string, { student }: EvalReport, conventions: readonly EnergyConvention[]): Promise<void> {
@@ -64,20 +83,27 @@ export async function readSequences(path: string, modelFolder: string): Promise<
   return encodeText(await readCorpusText(path), await loadTokenizer(modelFolder));
 }
 
-async function openPair(found: ModelFolder, options: EvaluateModelOptions, ctx: RunContext): Promise<{ student: LanguageModel | null; teacher: LanguageModel | null }> {
+interface Pair {
+  readonly student: LanguageModel | null;
+  readonly teacher: LanguageModel | null;
+  /** As the user, or the student's provenance, named them. */ readonly names: { readonly student: string; readonly teacher: string };
+}
+
+async function openPair(found: ModelFolder, options: EvaluateModelOptions, ctx: RunContext): Promise<Pair> {
   const open = (model: ModelFolder, backend: RunWith['backend']): Promise<LanguageModel> =>
     openModel(model, { ...options, precision: options.precision ?? EVAL_PRECISION, backend }, ctx.reporter);
   if (found.kind === 'teacher') {
     if (options.teacher !== null) throw new UsageError(`${options.model} is a teacher itself: --teacher goes with a student`);
-    return { student: null, teacher: await open(found, options.backend) };
+    return { student: null, teacher: await open(found, options.backend), names: { student: '', teacher: options.model } };
   }
   const teacherPath = options.teacher ?? (await teacherOfStudent(found.folder));
   if (teacherPath === null) {
     ctx.reporter.notice('The teacher of this student is not where its provenance says, so only the student is measured (name it with --teacher DIR).');
-    return { student: await open(found, options.backend), teacher: null };
+    return { student: await open(found, options.backend), teacher: null, names: { student: options.model, teacher: '' } };
   }
   const teacher = await findModel(teacherPath);
   if (teacher.kind !== 'teacher') throw new UsageError(`--teacher ${teacherPath} is a spiking student`, { suggestions: ['Name a teacher folder'] });
   const student = await open(found, options.backend);
-  return { student, teacher: await open(teacher, options.backend === 'engine' ? 'auto' : options.backend) };
+  const names = { student: options.model, teacher: options.teacher ?? teacherName(teacherPath) };
+  return { student, teacher: await open(teacher, options.backend === 'engine' ? 'auto' : options.backend), names };
 }

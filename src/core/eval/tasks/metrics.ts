@@ -81,7 +81,7 @@ export function valuesOf(outcomes: TaskOutcomes): Readonly<Partial<Record<Metric
 
 /** Seed of the bootstrap of perplexities; the harness's own is not reproducible. */
 const BOOTSTRAP_SEED = 1234;
-const BOOTSTRAP_RESAMPLES = 1000;
+export const BOOTSTRAP_RESAMPLES = 1000;
 
 /** A metric and its standard error: s/√n with the sample's own deviation; by bootstrap over items for `perplexity`. */
 export function aggregate(metric: MetricName, outcomes: MetricOutcomes): MetricValue {

@@ -154,12 +154,12 @@ function reportOf(input: TaskInput, done: readonly TokenItem[], { scores, unigra
 function metricReports(task: Task, outcomes: TaskReport['outcomes']): TaskReport['metrics'] {
   const values = Object.fromEntries(Object.entries(outcomes).map(([role, of]) => [role, valuesOf(of)]));
   return Object.fromEntries(task.metrics.map(({ metric, higher_is_better: higherIsBetter }) => {
-    const [student, teacher, chance] = [outcomes.student?.[metric], outcomes.teacher?.[metric], outcomes.chance![metric]!];
+    const [student, teacher, chance, unigram] = [outcomes.student?.[metric], outcomes.teacher?.[metric], outcomes.chance![metric]!, outcomes.unigram![metric]!];
     const hasSkill = student !== undefined && teacher !== undefined && isAccuracy(metric);
     return [metric, {
       higherIsBetter, chance: values['chance']![metric]!.value, unigram: values['unigram']![metric]!,
       ...(student === undefined ? {} : { student: values['student']![metric]! }), ...(teacher === undefined ? {} : { teacher: values['teacher']![metric]! }),
-      ...(hasSkill ? { skill: skillRetained({ student: student.values, teacher: teacher.values, chance: chance.values }) } : {}),
+      ...(hasSkill ? { skill: skillRetained({ student: student.values, teacher: teacher.values, chance: chance.values, unigram: unigram.values }) } : {}),
     } satisfies MetricReport];
   }));
 }

@@ -1,7 +1,11 @@
 import { expect } from 'chai';
 
 import { createRandom } from '../../../../src/core/corpus/random.js';
-import { skillRetained } from '../../../../src/core/eval/tasks/skill.js';
+import { skillRetained as skillBesideUnigram } from '../../../../src/core/eval/tasks/skill.js';
+import type { PairedOutcomes, SkillReport } from '../../../../src/core/eval/tasks/skill.js';
+
+/** With a unigram model that guesses. */
+const skillRetained = (of: Omit<PairedOutcomes, 'unigram'>): SkillReport => skillBesideUnigram({ ...of, unigram: of.chance });
 
 /** 0/1 outcomes with given shares, the student right more often where the teacher is. */
 function draw(n: number, shares: { readonly teacher: number; readonly whenRight: number; readonly whenWrong: number }, seed: number) {
@@ -35,6 +39,24 @@ describe('above-chance skill retained', () => {
     expect(skillRetained(draw(500, { teacher: 0.6, whenRight: 0.25, whenWrong: 0.25 }, 1)).verdict).to.contain('the student is not distinguishable');
     expect(skillRetained(draw(500, { teacher: 0.6, whenRight: 0.9, whenWrong: 0.1 }, 2)).verdict).to.equal('both are above chance');
     expect(skillRetained(draw(500, { teacher: 0.1, whenRight: 0.9, whenWrong: 0.1 }, 2)).verdict).to.contain('below chance');
+  });
+
+  it('says little where token frequencies alone do as well as the teacher', () => {
+    const outcomes = draw(500, { teacher: 0.6, whenRight: 0.9, whenWrong: 0.1 }, 2);
+    const report = skillBesideUnigram({ ...outcomes, unigram: outcomes.teacher.map((_, i) => outcomes.teacher[(i + 1) % 500]!) });
+    expect(report.retained).to.be.above(0.5);
+    expect(report.teacherAboveUnigram).to.equal(0);
+    expect(report.verdict).to.contain('not distinguishable from token frequencies alone');
+  });
+
+  it('knows little of a teacher that got nothing right, or everything', () => {
+    const all = (value: number) => new Array<number>(60).fill(value);
+    const never = skillRetained({ student: all(0), teacher: all(0), chance: all(1e-9) });
+    expect(never.verdict).to.contain('not distinguishable');
+    expect(never.teacherInterval.high).to.be.closeTo(0.05, 1e-6);
+    expect(skillRetained({ student: all(1), teacher: all(1), chance: all(0.96) }).verdict).to.contain('not distinguishable');
+    expect(skillRetained({ student: all(1), teacher: all(1), chance: all(0.5) }).retained).to.equal(1);
+    expect(skillRetained({ student: all(0), teacher: all(0), chance: all(0.25) }).verdict).to.contain('below chance');
   });
 
   it('has an interval that covers the truth about 95 times in 100', function () {
