@@ -69,6 +69,17 @@ describe('e2e: train a teacher, distil it, measure, write', function () {
     expect(metrics.some((line) => 'valid' in line)).to.equal(true);
   });
 
+  it('distill --cache-teacher keeps what the teacher says in 64 bytes a token, and takes it from there the next time', async () => {
+    const again = ['distill', '--config', 'student.yaml', '--set', `teacher=${teacher}`, '--set', 'train.steps=4', '--set', 'train.warmupSteps=1', '--set', 'student.from=runs/student/student', '--cache-teacher'];
+    const first = await run('distill', [...again, '--set', 'run=runs/cached']);
+    expect(first.teacherCache).to.include({ tokens: 4 * 8 * 32, computedTokens: 4 * 8 * 32 });
+    expect(first.teacherCache?.bytesPerToken).to.be.within(52, 64);
+    const second = await run('distill', [...again, '--set', 'run=runs/cached-too', '--set', 'train.learningRate=0.001']);
+    expect(second.teacherCache).to.deep.equal({ ...first.teacherCache, computedTokens: 0 });
+    const refused = await expectCli(3, [...again, '--set', 'run=runs/other', '--set', `teacherCache.folder=${first.teacherCache?.folder}`, '--set', 'corpus.stories.seed=2'], { folder });
+    expect(refused.stderr).to.contain('belongs to another corpus').and.to.contain('--set teacherCache.folder=');
+  });
+
   it('distill refuses a run folder that is taken, and leaves its configuration alone', async () => {
     const resolved = path.join(folder, 'runs', 'student', 'config.resolved.yaml');
     const before = await readFile(resolved, 'utf8');

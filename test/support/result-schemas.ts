@@ -48,6 +48,7 @@ export const RESULT_SCHEMAS = {
   distill: z.looseObject({
     run: text, student: text, steps: count, tokens: count, skippedSteps: count, valid: lossAndPerplexity, teacher: loss, ...nGrams,
     firingRate: rate, backend: text, threads: count, elapsedMs: z.number().nonnegative(),
+    teacherCache: z.looseObject({ folder: text, tokens: count, computedTokens: count, bytesPerToken: z.number().positive() }).nullable(),
   }),
   'eval of a student': z.looseObject({ tokens: count, student, teacher: lossAndPerplexity.nullable(), ...nGrams }),
   'eval of a teacher': z.looseObject({ tokens: count, student: z.undefined().optional(), teacher: lossAndPerplexity, ...nGrams }),
