@@ -51,27 +51,27 @@ export function sampleDistribution(p: Float32Array, target: SampleTarget, random
 
 /** Ids whose probability exceeds an equal share of what the more likely ones leave, the likeliest first, and what they all leave. */
 function certainIds(p: Float32Array, slots: number): { certain: number[]; rest: number } {
-  const top = likeliest(p, slots);
-  let rest = 0;
-  for (const chance of p) rest += chance;
+  const { top, total } = likeliest(p, slots);
+  let rest = total;
   let count = 0;
   while (count < top.length && (p[top[count] as number] as number) > rest / (slots - count)) rest -= p[top[count++] as number] as number;
   return { certain: top.slice(0, count), rest };
 }
 
-/** The `count` likeliest ids, in order; of equals the lower id. */
-function likeliest(p: Float32Array, count: number): number[] {
+/** The `count` likeliest ids, in order, of equals the lower id; and the sum of p. */
+function likeliest(p: Float32Array, count: number): { top: number[]; total: number } {
   const top: number[] = [];
-  let least = -1;
+  let [least, total] = [-1, 0];
   for (let id = 0; id < p.length; id++) {
     const chance = p[id] as number;
-    if (top.length === count && chance <= least) continue;
+    total += chance;
+    if (chance <= least) continue;
     let at = top.length === count ? count - 1 : top.length;
     for (; at > 0 && (p[top[at - 1] as number] as number) < chance; at--) top[at] = top[at - 1] as number;
     top[at] = id;
     if (top.length === count) least = p[top[count - 1] as number] as number;
   }
-  return top;
+  return { top, total };
 }
 
 function roundWeights(weights: Float64Array, units: Uint16Array, u: number): void {
