@@ -26,6 +26,24 @@ function attention(call: KernelTensors): number {
   return 2 * 2 * timeSteps * batch * ((length * (length + 1)) / 2) * (width / 3);
 }
 
+/** Causal pairs of (B·L, D) rows times D: one product over the channels of all heads, each an operation and its addition. */
+function pairProducts(rows: TensorInfo | undefined, attrs: NamedAttrMap | undefined): number {
+  const length = Number(attrs?.['length']);
+  return sizeOf(rows) * (length + 1);
+}
+
+/** The teacher's side of an alignment: its scores, `times` over. */
+function scores(call: KernelTensors, times: number, length: number): number {
+  return times * pairProducts(input(call, 'teacherQuery'), { length });
+}
+
+/** As `attention`, from the gradient of the values (T, B, L, D). */
+function attentionGradient(call: KernelTensors): number {
+  const [timeSteps = 1, batch = 1, length = 1, width = 1] = input(call, 'dValues')?.shape ?? [];
+  // Spikes' gradients for queries and again for keys, and three sums of rows; the overlaps once more for each of the three.
+  return (5 + 3) * timeSteps * batch * length * (length + 1) * width;
+}
+
 /** Dense equivalents: a kernel that skips silent neurons does less. */
 const FORMULAS: Readonly<Record<string, Formula>> = {
   BatchMatMul: product,
@@ -36,6 +54,13 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
   BispikSpikingAttention: attention,
   // The overlap and the spikes once more, and four products: of dValues with the values, and towards query, key and value.
   BispikSpikingAttentionGrad: (call) => 2.5 * attention(call),
+  BispikTiledAttention: attention,
+  BispikTiledAttentionGrad: attentionGradient,
+  // The overlaps once more, and the teacher's scores for its rows and for the loss.
+  BispikAlignedAttention: (call) => 1.5 * attention(call) + scores(call, 2, input(call, 'qkv')?.shape[2] ?? 1),
+  BispikAlignedAttentionGrad: (call) => attentionGradient(call) + scores(call, 2, input(call, 'dValues')?.shape[2] ?? 1),
+  // Scores for the rows, scores for the context, and the context.
+  BispikStreamedAttention: (call) => 3 * pairProducts(input(call, 'query'), call.attrs),
 };
 
 /**

@@ -16,9 +16,6 @@ fn main(@builtin(workgroup_id) at: vec3u, @builtin(num_workgroups) spread: vec3u
   if (i >= ${count}) { return; }
 `;
 
-const readSpike = (part: string, row: string, channel: string): string =>
-  `qkv[(((t * uniforms.batch + head / uniforms.heads) * uniforms.length + ${row}) * 3u + ${part}) * uniforms.heads * K + head % uniforms.heads * K + ${channel}]`;
-
 /** Spikes of queries, keys and values as bits along the channels: (3, T, B·H, L, W). */
 export function packAlongChannels(gpu: GpuDispatcher, qkv: TensorInfo, sizes: AttentionSizes): TensorInfo {
   const { timeSteps, batch, heads, length, words, headWidth } = sizes;
@@ -30,7 +27,8 @@ ${openWords('3u * T * bh * uniforms.length * W')}
   let word = i % W; let row = i / W % uniforms.length; let head = i / W / uniforms.length % bh;
   let t = i / W / uniforms.length / bh % T; let part = i / W / uniforms.length / bh / T;
   var found = 0u;
-  for (var c = 32u * word; c < min(K, 32u * word + 32u); c++) { found |= select(0u, 1u << (c % 32u), ${readSpike('part', 'row', 'c')} != 0.0); }
+  let first = (((t * uniforms.batch + head / uniforms.heads) * uniforms.length + row) * 3u + part) * uniforms.heads * K + head % uniforms.heads * K;
+  for (var c = 32u * word; c < min(K, 32u * word + 32u); c++) { found |= select(0u, 1u << (c % 32u), qkv[first + c] != 0.0); }
   bits[i] = found;
 }`,
   }, { tensors: [qkv, bits], uniforms: sizeNumbers(sizes), workgroups: spreadGroups(Math.ceil((3 * timeSteps * batch * heads * length * words) / 64)) });
@@ -38,24 +36,24 @@ ${openWords('3u * T * bh * uniforms.length * W')}
 }
 
 /** Spikes of values as bits along the keys: (T, B·H, ⌈L/32⌉, 32·W). */
-function packAlongKeys(gpu: GpuDispatcher, qkv: TensorInfo, sizes: AttentionSizes): TensorInfo {
-  const { timeSteps, batch, heads, length, words, headWidth } = sizes;
+function packAlongKeys(gpu: GpuDispatcher, bits: TensorInfo, sizes: AttentionSizes): TensorInfo {
+  const { timeSteps, batch, heads, length, words } = sizes;
   const shape = [timeSteps, batch * heads, Math.ceil(length / 32), 32 * words];
-  const bits = gpu.makeOutput(shape, 'int32');
+  const valueBits = gpu.makeOutput(shape, 'int32');
   gpu.run({
-    name: 'BispikPackValues', tensors: [['qkv', 'read', 'f32'], ['bits', 'read_write', 'u32']], uniforms: SIZE_UNIFORMS,
-    code: `const T = ${timeSteps}u; const K = ${headWidth}u; const C = ${32 * words}u;
+    name: 'BispikPackValues', tensors: [['bits', 'read', 'u32'], ['valueBits', 'read_write', 'u32']], uniforms: SIZE_UNIFORMS,
+    code: `const T = ${timeSteps}u; const W = ${words}u; const C = 32u * W;
 ${openWords('T * bh * ((uniforms.length + 31u) / 32u) * C')}
   let rows = (uniforms.length + 31u) / 32u;
   let c = i % C; let word = i / C % rows; let head = i / C / rows % bh; let t = i / C / rows / bh;
   var found = 0u;
-  if (c < K) {
-    for (var row = 32u * word; row < min(uniforms.length, 32u * word + 32u); row++) { found |= select(0u, 1u << (row % 32u), ${readSpike('2u', 'row', 'c')} != 0.0); }
+  for (var row = 32u * word; row < min(uniforms.length, 32u * word + 32u); row++) {
+    found |= ((bits[(((2u * T + t) * bh + head) * uniforms.length + row) * W + c / 32u] >> (c % 32u)) & 1u) << (row % 32u);
   }
-  bits[i] = found;
+  valueBits[i] = found;
 }`,
-  }, { tensors: [qkv, bits], uniforms: sizeNumbers(sizes), workgroups: spreadGroups(Math.ceil(shape.reduce((n, extent) => n * extent, 1) / 64)) });
-  return bits;
+  }, { tensors: [bits, valueBits], uniforms: sizeNumbers(sizes), workgroups: spreadGroups(Math.ceil(shape.reduce((n, extent) => n * extent, 1) / 64)) });
+  return valueBits;
 }
 
 /** Neurons of four keys: their spikes into bits n … n + 3 of `a[t]`. */
@@ -148,9 +146,9 @@ fn main(@builtin(workgroup_id) at: vec3u, @builtin(num_workgroups) spread: vec3u
 }
 
 /** Values (T, B, L, D) and spikes of each query (B, H, L), all of them whole numbers. `bits` of `packAlongChannels`. */
-export function attendWithSpikes(gpu: GpuDispatcher, given: { readonly qkv: TensorInfo; readonly gain: TensorInfo; readonly distanceBias: TensorInfo; readonly bits: TensorInfo }, sizes: AttentionSizes): [values: TensorInfo, counts: TensorInfo] {
+export function attendWithSpikes(gpu: GpuDispatcher, given: { readonly gain: TensorInfo; readonly distanceBias: TensorInfo; readonly bits: TensorInfo }, sizes: AttentionSizes): [values: TensorInfo, counts: TensorInfo] {
   const { timeSteps, batch, length, width, heads } = sizes;
-  const valueBits = packAlongKeys(gpu, given.qkv, sizes);
+  const valueBits = packAlongKeys(gpu, given.bits, sizes);
   const values = gpu.makeOutput([timeSteps, batch, length, width]);
   const counts = gpu.makeOutput([batch, heads, length]);
   gpu.run({

@@ -33,7 +33,7 @@ function attend(gpu: GpuDispatcher, inputs: NamedTensorInfoMap, attrs: NamedAttr
   const [qkv, gain, distanceBias] = [inputOf(inputs, 'qkv'), inputOf(inputs, 'gain'), inputOf(inputs, 'distanceBias')];
   const sizes = sizesOfInputs(qkv, { gain, distanceBias }, attrs);
   const given = { bits: packAlongChannels(gpu, qkv, sizes), gain, distanceBias };
-  const [values, counts] = attendWithSpikes(gpu, { qkv, ...given }, sizes);
+  const [values, counts] = attendWithSpikes(gpu, given, sizes);
   return { sizes, given, values, counts };
 }
 

@@ -22,6 +22,17 @@ describe('operations of a kernel', () => {
     expect(operationsOf('BispikSpikingAttention', { inputs: { qkv: of(2, 3, 4, 18) }, outputs: [], attrs: { heads: 2 } })).to.equal(2 * 3 * 10 * (2 * 6 + 2 * 6));
   });
 
+  it('attention by tiles: what is computed again counts again, and the teacher’s scores wherever they are needed', () => {
+    // 2·3·10 = 60 pairs of (T 2, B 3, L 4), 30 without time steps; D 6 for the student, 8 for the teacher; two operations each.
+    const [student, teacher] = [2 * 60 * 6, 2 * 30 * 8];
+    const teacherRows = { teacherQuery: of(12, 8), teacherKey: of(12, 8) };
+    expect(operationsOf('BispikTiledAttention', { inputs: { qkv: of(2, 3, 4, 18) }, outputs: [], attrs: { heads: 2 } })).to.equal(2 * student);
+    expect(operationsOf('BispikTiledAttentionGrad', { inputs: { dValues: of(2, 3, 4, 6) }, outputs: [], attrs: { heads: 2 } })).to.equal(8 * student);
+    expect(operationsOf('BispikAlignedAttention', { inputs: { qkv: of(2, 3, 4, 18), ...teacherRows }, outputs: [], attrs: { heads: 2 } })).to.equal(3 * student + 2 * teacher);
+    expect(operationsOf('BispikAlignedAttentionGrad', { inputs: { dValues: of(2, 3, 4, 6), ...teacherRows }, outputs: [], attrs: { heads: 2 } })).to.equal(8 * student + 2 * teacher);
+    expect(operationsOf('BispikStreamedAttention', { inputs: { query: of(12, 8), key: of(12, 8), value: of(12, 8) }, outputs: [], attrs: { batch: 3, length: 4, heads: 2 } })).to.equal(3 * teacher);
+  });
+
   it('anything else: one for each element of its largest tensor', () => {
     expect(operationsOf('Add', { inputs: { a: of(5, 1), b: of(1, 7) }, outputs: [of(5, 7)], attrs: {} })).to.equal(35);
     expect(operationsOf('Sum', { inputs: { x: of(5, 7) }, outputs: [of()], attrs: {} })).to.equal(35);
