@@ -32,12 +32,12 @@ const batch = (): TokenBatch => ({ tokens: tinyIds(2, 7).dataSync<'int32'>().sli
 interface Made { readonly task: TrainingTask; readonly exported: string[][] }
 
 /** A student of width 6 and depth 1 under a teacher of width 8 and depth 2, so that everything has to be aligned. */
-function makeTask(change: { checkBinary?: boolean; recompute?: boolean } = {}): Made {
+function makeTask(change: { checkBinary?: boolean; recompute?: boolean; context?: number } = {}): Made {
   const teacher = tinyTeacher();
   const projections = createProjections({ student: 6, teacher: 8 }, 'projected', createRandom(2));
   const exported: string[][] = [];
   const task = createDistillTask({
-    config: STUDENT, source: liveSource(teacher), context: 6, checkBinary: change.checkBinary ?? true, recompute: change.recompute ?? false,
+    config: STUDENT, source: liveSource(teacher), context: change.context ?? 6, checkBinary: change.checkBinary ?? true, recompute: change.recompute ?? false,
     initial: new Map([...tinyStudentParameters(STUDENT), ...projections.parameters]),
     terms: (parameters) => spadTerms({ settings: settings(), student: STUDENT, teacher: teacher.config, projections }, parameters),
     exportStudent: async (parameters) => { exported.push([...parameters.keys()]); },
@@ -90,6 +90,34 @@ describeOnBackends('distillation task', (backend) => {
     expectClose(sum, await norms(whole.gradients), { absolute: 1e-6 }, 'gradient of the embedding');
     tf.dispose([whole.value, ...whole.gradients.values()]);
     task.dispose();
+  });
+
+  it('makes no tensor of the size of an attention map in a step, where attention is computed by tiles', async function () {
+    if (backend !== 'webgpu') this.skip();
+    const gpu = tf.backend() as unknown as { makeTensorInfo(shape: number[], ...rest: unknown[]): unknown };
+    const make = gpu.makeTensorInfo.bind(gpu);
+    const maps: string[] = [];
+    gpu.makeTensorInfo = (shape, ...rest) => {
+      if (shape.length > 3 && shape.at(-1) === 5 && shape.at(-2) === 5) maps.push(shape.join(' '));
+      return make(shape, ...rest);
+    };
+    const { task } = makeTask({ checkBinary: false, context: 5 }); // 5 is the extent of nothing else
+    const tokens = { tokens: tinyIds(2, 6).dataSync<'int32'>().slice(), starts: Int32Array.of(0, 6) };
+    try {
+      tf.tidy(() => { tf.matMul(tf.ones([2, 2, 5, 1]), tf.ones([2, 2, 1, 5])); });
+      expect(maps.splice(0), 'a map is seen when there is one').to.not.be.empty;
+      const { value } = tf.tidy(() => {
+        const result = backward(task.parameters, () => task.losses(tokens).total);
+        tf.keep(result.value);
+        return result as never;
+      }) as ReturnType<typeof backward>;
+      expect((await value.data())[0]).to.be.above(0);
+      value.dispose();
+      expect(maps).to.deep.equal([]);
+    } finally {
+      gpu.makeTensorInfo = make;
+      task.dispose();
+    }
   });
 
   it('measures validation as the mean loss over all targets, and leaves no tensor behind', async () => {
