@@ -47,7 +47,7 @@ fn biasOf(h: u32, distance: vec4u) -> vec4f {
 `;
 }
 
-/** Types and functions of tiles, with or without spikes; `mapped` gives the tensors that `own_NAME` and `lanes_NAME` load from. */
+/** Types and functions of tiles, with or without spikes; `loaded` names the tensors that `own_NAME` and `lanes_NAME` load from. */
 export function tileCode(own: OwnRows, loaded: { readonly own: readonly string[]; readonly lanes: readonly string[] }): string {
   const causal = own === 'query' ? '(vec4u(other) <= rows) & (rows < vec4u(uniforms.length))' : '(rows <= vec4u(other)) & vec4<bool>(other < uniforms.length)';
   return `struct Pair { a: vec4f, b: vec4f }
@@ -128,7 +128,7 @@ fn main(@builtin(workgroup_id) at: vec3u, @builtin(num_workgroups) spread: vec3u
     let other = other0 + lane;
     let isA = causal(rowsA, other);
     let isB = causal(rowsB, other);
-    let others = min(${OTHER}u, uniforms.length - other0);
+    let others = min(${OTHER}u, ${last} - other0);
 `;
 }
 
