@@ -7,10 +7,20 @@ import { messageOf } from './started.js';
 
 /** The parts of the WebGPU interface used here. */
 export interface GpuAdapter {
-  readonly info: { readonly vendor: string; readonly architecture: string; readonly description: string; readonly isFallbackAdapter?: boolean };
+  readonly info: AdapterInfo;
   readonly features: ReadonlySet<string>;
   readonly limits: Readonly<Record<string, number>>;
   requestDevice(asked: { readonly requiredFeatures?: readonly string[]; readonly requiredLimits?: Readonly<Record<string, number>> }): Promise<object>;
+}
+export interface AdapterInfo {
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly description: string;
+  readonly isFallbackAdapter?: boolean;
+  readonly subgroupMinSize?: number;
+  readonly subgroupMaxSize?: number;
+  /** Products of matrix units, where the adapter offers them. */
+  readonly subgroupMatrixConfigs?: Iterable<{ readonly componentType: string; readonly resultComponentType: string; readonly M: number; readonly N: number; readonly K: number }>;
 }
 export interface Gpu {
   requestAdapter(options?: { powerPreference?: 'high-performance' }): Promise<GpuAdapter | null>;
@@ -28,6 +38,12 @@ export interface ChosenAdapter {
   readonly device: string;
   readonly software: boolean;
 }
+
+/**
+ * Makes Dawn offer what it holds back: subgroup matrices, which are experimental, and float16 on NVIDIA, where some drivers compute wrong. Both
+ * are used only after `verifyHalfProducts`. "Unsafe" are these for shaders from strangers; all of ours are in this project.
+ */
+const DAWN_OPTIONS = ['enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia'];
 
 /** Folders in which Chromium and Chrome keep a Vulkan loader and a driver that computes on the CPU. */
 const BROWSER_FOLDERS = ['/usr/lib/chromium', '/usr/lib/chromium-browser', '/usr/lib64/chromium-browser', '/opt/google/chrome', '/opt/chromium'];

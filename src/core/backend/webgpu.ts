@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import { BackendError } from '../errors.js';
+import type { HalfReport } from './half-report.js';
 import type { StartedBackend } from './started.js';
 import { activate } from './started.js';
 import type { Gpu, GpuAdapter } from './webgpu-adapter.js';
@@ -8,13 +9,20 @@ import { findAdapter } from './webgpu-adapter.js';
 import { guardBindings } from './webgpu-kernels/binding-limit.js';
 import { createDispatcher } from './webgpu-kernels/dispatch.js';
 import type { GpuBackend } from './webgpu-kernels/gpu.js';
+import type { UnitOffer } from './webgpu-kernels/matmul-units.js';
+import { UNIT_FEATURE } from './webgpu-kernels/matmul-units.js';
 import { registerGpuKernels } from './webgpu-kernels/register.js';
+import { prepareHalfProducts } from './webgpu-kernels/verify-products.js';
 
 /** What our kernels use where the adapter has it; TensorFlow.js asks for none of these. */
-const WANTED_FEATURES = ['shader-f16', 'subgroups'] as const;
+const WANTED_FEATURES = ['shader-f16', 'subgroups', UNIT_FEATURE] as const;
 const WANTED_LIMITS = ['maxStorageBuffersPerShaderStage'] as const;
 
 let running: StartedBackend | null = null;
+/** The adapter that TensorFlow.js took. */
+let taken: GpuAdapter | null = null;
+let halfReport: Promise<HalfReport> | null = null;
+let startHalf: (() => Promise<HalfReport>) | null = null;
 
 /**
  * Starts the WebGPU backend on Dawn. The device is destroyed when the process ends.
@@ -28,7 +36,9 @@ export async function startWebGpu({ allowSoftware }: { allowSoftware: boolean })
     await activate('webgpu');
     const backend = tf.backend() as unknown as GpuBackend;
     guardBindings(backend);
-    registerGpuKernels(createDispatcher(backend));
+    const dispatcher = createDispatcher(backend);
+    registerGpuKernels(dispatcher);
+    startHalf = () => prepareHalfProducts(dispatcher, offerOf(backend));
     process.once('exit', destroyDevice);
     running = { device, capabilities: { spikingKernels: true, synchronousRead: false, software } };
     return running;
@@ -38,6 +48,21 @@ export async function startWebGpu({ allowSoftware }: { allowSoftware: boolean })
   return running;
 }
 
+/**
+ * Verifies, the first time, the started backend's products with float16 inputs; then they are there for `withHalfProducts`.
+ * @throws Error when the backend was not started.
+ */
+export function prepareWebGpuHalf(): Promise<HalfReport> {
+  if (startHalf === null) throw new Error('the webgpu backend was not started');
+  halfReport ??= startHalf();
+  return halfReport;
+}
+
+function offerOf({ device: { features, limits } }: GpuBackend): UnitOffer {
+  const { subgroupMinSize = 0, subgroupMaxSize = 0, subgroupMatrixConfigs = [] } = taken?.info ?? {};
+  return { features, limits, subgroupSizes: [subgroupMinSize, subgroupMaxSize], configs: [...subgroupMatrixConfigs] };
+}
+
 function offerToTensorflow(gpu: Gpu): void {
   const scope = globalThis as { navigator?: object };
   if (scope.navigator === undefined) Object.defineProperty(scope, 'navigator', { value: {}, configurable: true, writable: true });
@@ -45,6 +70,7 @@ function offerToTensorflow(gpu: Gpu): void {
     requestAdapter: async (options) => {
       const adapter = await gpu.requestAdapter(options);
       if (adapter !== null) askForMore(adapter);
+      taken = adapter;
       return adapter;
     },
   };

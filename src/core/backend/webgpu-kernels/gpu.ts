@@ -9,7 +9,7 @@ export interface GpuDevice {
   createComputePipeline(options: { label: string; layout: 'auto'; compute: { module: object; entryPoint: string } }): GpuPipeline;
   createBindGroup(options: { label: string; layout: object; entries: readonly GpuBinding[] }): object;
   destroy(): void;
-  pushErrorScope(filter: 'validation'): void;
+  pushErrorScope(filter: 'validation' | 'internal'): void;
   popErrorScope(): Promise<GpuError | null>;
   addEventListener(type: 'uncapturederror', listen: (event: { readonly error: GpuError; preventDefault(): void }) => void): void;
   readonly lost: Promise<{ readonly reason: string; readonly message: string }>;
@@ -63,5 +63,5 @@ export interface GpuBackend {
   incRef(id: object): void;
   disposeData(id: object): boolean;
   /** What a program of theirs binds for a tensor. */ tensorToBinding(tensor: TensorInfo | null): object | null;
-  makeTensorInfo(shape: readonly number[], dtype: DataType): TensorInfo;
+  makeTensorInfo(shape: readonly number[], dtype: DataType, values?: Float32Array): TensorInfo;
 }

@@ -4,9 +4,12 @@ import * as tf from '@tensorflow/tfjs-core';
 import { sizeOf } from '../kernel-tensors.js';
 import type { MatrixProduct } from '../matrix-product.js';
 import { matrixProductOf } from '../matrix-product.js';
+import { halfPass } from '../product-precision.js';
 import { bindElements } from './binding-limit.js';
 import type { GpuDispatcher, GpuKernel, TensorRange } from './dispatch.js';
 import { spreadGroups } from './dispatch.js';
+import type { HalfProducts } from './half-products.js';
+import { halfProductsOf } from './half-products.js';
 import type { ProductBlock, ProductRun, Span } from './matmul-blocks.js';
 import { blocksOf, runsOf } from './matmul-blocks.js';
 import type { TilePlan } from './matmul-plan.js';
@@ -37,24 +40,38 @@ export function matMulKernels(gpu: GpuDispatcher): KernelConfig[] {
     kernelFunc: (call) => {
       const product = matrixProductOf(call.inputs, call.attrs);
       const isEmpty = product === null || sizeOf(product.a.shape) === 0 || sizeOf(product.b.shape) === 0;
-      return isEmpty ? standard(call) : multiplyMatrices(gpu, product);
+      if (isEmpty) return standard(call);
+      const [pass, products] = [halfPass(), halfProductsOf(gpu)];
+      return multiplyMatrices(gpu, product, { half: pass === null || products === null ? null : halfInputs(products, product, pass), plan: planTiles });
     },
   }];
 }
 
+/** How a product is computed. */
+export interface ProductOptions {
+  /** Inputs rounded to float16, and where their scales are; null for float32. */ readonly half: HalfInputs | null;
+  /** How blocks are shared out; tests give their own, to reach every kernel with small shapes. */ readonly plan: typeof planTiles;
+}
+interface HalfInputs { readonly products: HalfProducts; readonly slots: readonly [a: number, b: number] }
+
+/** Measures the inputs of a product that are to be rounded to float16. */
+export function halfInputs(products: HalfProducts, { a, b }: MatrixProduct, pass: number): HalfInputs {
+  return { products, slots: [products.scales.slotOf(a, pass), products.scales.slotOf(b, pass)] };
+}
+
 /**
  * The result (…batches, m, n) of a product without empty extents, the caller's.
- * @param plan how blocks are shared out, given in tests to reach every kernel with small shapes. @throws BackendError when a tensor cannot be bound in parts.
+ * @throws BackendError when a tensor cannot be bound in parts.
  */
-export function multiplyMatrices(gpu: GpuDispatcher, product: MatrixProduct, plan = planTiles): TensorInfo {
+export function multiplyMatrices(gpu: GpuDispatcher, product: MatrixProduct, { half, plan }: ProductOptions): TensorInfo {
   const out = gpu.makeOutput([...product.batches.shape, product.m, product.n]);
   for (const run of runsOf(product, gpu)) {
-    for (const block of blocksOf(product, run, gpu)) computeBlock(gpu, { product, out, plan }, { run, block });
+    for (const block of blocksOf(product, run, gpu)) computeBlock(gpu, { product, out, half, plan }, { run, block });
   }
   return out;
 }
 
-interface Operands { readonly product: MatrixProduct; readonly out: TensorInfo; readonly plan: typeof planTiles }
+interface Operands extends ProductOptions { readonly product: MatrixProduct; readonly out: TensorInfo }
 interface BlockOfRun { readonly run: ProductRun; readonly block: ProductBlock }
 
 function computeBlock(gpu: GpuDispatcher, operands: Operands, where: BlockOfRun): void {
@@ -78,7 +95,7 @@ function computeBlock(gpu: GpuDispatcher, operands: Operands, where: BlockOfRun)
 interface Bound { readonly bound: TensorInfo | TensorRange; readonly at: number }
 interface TileRun extends BlockOfRun, TilePlan { readonly target: Bound & { readonly lead: number; readonly stride: number } }
 
-function runTiles(gpu: GpuDispatcher, { product }: Operands, { run, block: { rows, columns, inner }, side, parts, target }: TileRun): void {
+function runTiles(gpu: GpuDispatcher, { product, half }: Operands, { run, block: { rows, columns, inner }, side, parts, target }: TileRun): void {
   const { transposeA, transposeB } = product;
   const [leadA, leadB] = [transposeA ? run.m : run.k, transposeB ? run.k : run.n];
   const a = bindStored(gpu, product.a, { run, slow: transposeA ? inner : rows, fast: transposeA ? rows : inner, at: run.at[0], lead: leadA, stride: run.strides[0] });
@@ -89,11 +106,13 @@ function runTiles(gpu: GpuDispatcher, { product }: Operands, { run, block: { row
   const numbers: ProductNumbers = {
     rows: lengthOf(rows), columns: lengthOf(columns), inner: lengthOf(inner), innerPerPart: Math.ceil(lengthOf(inner) / parts), batches: run.batches,
     leadA, leadB, leadOut: target.lead, atA: a.at, atB: b.at, atOut: target.at, strideA: run.strides[0], strideB: run.strides[1], strideOut: target.stride,
-    accumulate: Number(inner[0] > 0), columnsFirst: Number(columnsFirst), slotA: 0, slotB: 0,
+    accumulate: Number(inner[0] > 0), columnsFirst: Number(columnsFirst),
+    slotA: half?.slots[0] ?? 0, slotB: half?.slots[1] ?? 0,
   };
   const grid = columnsFirst ? [tiles.columns, tiles.rows] as const : [tiles.rows, tiles.columns] as const;
-  gpu.run(tileKernel({ transposeA, transposeB, half: false }, side), {
-    tensors: [a.bound, b.bound, target.bound], uniforms: PRODUCT_UNIFORMS.map((name) => numbers[name]), workgroups: [...grid, run.batches * parts],
+  const variant = { transposeA, transposeB, half: half !== null };
+  gpu.run(half === null ? tileKernel(variant, side) : half.products.kernel(variant, side), {
+    tensors: [a.bound, b.bound, target.bound, ...(half === null ? [] : [half.products.scales.scales])], uniforms: PRODUCT_UNIFORMS.map((name) => numbers[name]), workgroups: [...grid, run.batches * parts],
   });
 }
 

@@ -60,7 +60,7 @@ describeOnWebGpu('matrix products', () => {
   ): tf.Tensor {
     const product = matrixProductOf({ a, b }, attrs);
     if (product === null) throw new Error('no product');
-    return tf.engine().makeTensorFromTensorInfo(multiplyMatrices(gpu(how.bindingBytes), product, how.plan));
+    return tf.engine().makeTensorFromTensorInfo(multiplyMatrices(gpu(how.bindingBytes), product, { half: null, plan: how.plan ?? planTiles }));
   }
 
   for (const size of [[1, 1, 1], [5, 7, 3], [33, 31, 40], [66, 1, 9], [1, 70, 17]] as const) {
