@@ -8,9 +8,9 @@ export default class Doctor extends BaseCommand {
 
   async run() {
     await this.parse(Doctor);
-    const { probeBackends } = await import('../core/backend/select.js');
+    const { explainBackends } = await import('../core/backend/select.js');
     const { probeEngine } = await import('../core/engine/probe.js');
-    const backends = await this.work(async () => [...await probeBackends(), await probeEngine()]);
+    const backends = await this.work(async () => [...await explainBackends(), await probeEngine()]);
     const result = { backends, node: process.versions.node, platform: `${process.platform} ${process.arch}` };
     this.log(renderDoctor(result));
     return result;

@@ -3,11 +3,12 @@ import * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../errors.js';
 import { startCpu } from './cpu.js';
 import './gradients.js';
+import type { HalfReport } from './half-report.js';
 import type { BackendCapabilities, StartedBackend } from './started.js';
 import { messageOf } from './started.js';
 import { startTensorflow } from './tensorflow.js';
 import { startWasm } from './wasm.js';
-import { startWebGpu } from './webgpu.js';
+import { prepareWebGpuHalf, startWebGpu } from './webgpu.js';
 
 /** Every backend, in the order in which `auto` tries them. */
 export const BACKENDS = ['webgpu', 'tensorflow', 'wasm', 'cpu'] as const;
@@ -84,6 +85,22 @@ async function unavailable(name: ComputeBackend, { cause, starters }: { cause: u
   const works = others.map((other) => other.name);
   const message = `the ${name} backend does not work here: ${messageOf(cause)}; ${works.length === 0 ? 'none of the others does' : `${works.join(', ')} do`}`;
   return new BackendError(message, { cause, suggestions: [...new Set([...remedies, ...works.map((other) => `--backend ${other}`)])] });
+}
+
+/** Readies products of float16 inputs on a started backend, where it has them; see `withHalfProducts`. */
+export async function prepareHalfProducts(name: ComputeBackend): Promise<HalfReport> {
+  return name === 'webgpu' ? prepareWebGpuHalf() : { isReady: false, details: [`${name} multiplies in float32 only`] };
+}
+
+/** As `probeBackends`, and of a hardware adapter also what it offers for products of float16 inputs, verified: a matter of seconds. */
+export async function explainBackends(): Promise<BackendProbe[]> {
+  const probes = await probeBackends();
+  return Promise.all(probes.map(async (found) => {
+    if (found.name !== 'webgpu' || !found.available) return found;
+    const { capabilities } = await startWebGpu({ allowSoftware: true });
+    const details = capabilities.software ? ['float16 and matrix units are verified only when a run asks for them'] : (await prepareWebGpuHalf()).details;
+    return { ...found, reason: [found.reason, ...details].join('; ') };
+  }));
 }
 
 /** Starts every backend in turn and says of each whether and on what it computes; the active backend stays what it was. */

@@ -39,12 +39,6 @@ export interface ChosenAdapter {
   readonly software: boolean;
 }
 
-/**
- * Makes Dawn offer what it holds back: subgroup matrices, which are experimental, and float16 on NVIDIA, where some drivers compute wrong. Both
- * are used only after `verifyHalfProducts`. "Unsafe" are these for shaders from strangers; all of ours are in this project.
- */
-const DAWN_OPTIONS = ['enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia'];
-
 /** Folders in which Chromium and Chrome keep a Vulkan loader and a driver that computes on the CPU. */
 const BROWSER_FOLDERS = ['/usr/lib/chromium', '/usr/lib/chromium-browser', '/usr/lib64/chromium-browser', '/opt/google/chrome', '/opt/chromium'];
 const LOADER = 'libvulkan.so.1';
@@ -94,8 +88,11 @@ async function loadDawn(): Promise<Dawn> {
 /**
  * Workgroup memory starts as zeros. Written by the code of a kernel, in a loop, that costs nothing; left to the driver, SwiftShader unrolls it, and a kernel with
  * 13 KB of it takes 0.7 s to compile instead of 0.04.
+ *
+ * Dawn is made to offer what it holds back: subgroup matrices, which are experimental, and float16 on NVIDIA, where some drivers compute wrong. Both
+ * are used only after `verifyHalfProducts`. "Unsafe" they are for shaders of strangers; all of ours are in this project.
  */
-const DAWN_OPTIONS = ['disable-dawn-features=use_vulkan_zero_initialize_workgroup_memory_extension'];
+const DAWN_OPTIONS = ['disable-dawn-features=use_vulkan_zero_initialize_workgroup_memory_extension', 'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia'];
 
 /**
  * Every instance of Dawn that was made. One that is collected as garbage while an event of its own is still scheduled is used after it

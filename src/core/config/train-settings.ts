@@ -7,6 +7,8 @@ const schedule = (learningRate: number) => ({
   batch: wholeNumber(1).default(16).describe('Sequences in one forward pass [sequences].'),
   context: wholeNumber(2).default(64).describe('Length of a training sequence; at most the context of the model [tokens].'),
   accumulate: wholeNumber(1).default(1).describe('Batches whose gradients are averaged into one update; on the CPU each gets a thread as far as there are cores [batches].'),
+  precision: z.enum(['float32', 'mixed']).default('float32')
+    .describe('mixed: matrix products of the training passes round their inputs to float16 and sum in float32, on backend webgpu where the adapter has it; weights, moments, neurons and counts stay float32.'),
   recompute: z.enum(['none', 'blocks']).default('none')
     .describe('What the backward pass computes again instead of keeping it: nothing, or every block from the stream at its entrance. Less memory, the same weights.'),
   learningRate: positive().max(1).default(learningRate)

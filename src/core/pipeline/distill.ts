@@ -24,7 +24,7 @@ import type { RunCorpus } from './corpus.js';
 import { loadRunCorpus } from './corpus.js';
 import { createDistillation, distillationBatches } from './distillation.js';
 import { checkEarlierStudent } from './earlier-student.js';
-import { prepareBackend } from './prepare-backend.js';
+import { prepareBackend, preparePrecision } from './prepare-backend.js';
 import type { CacheReport, RunTeacher } from './run-teacher.js';
 import { openRunTeacher } from './run-teacher.js';
 import type { RunProvenance } from './run-folder.js';
@@ -81,6 +81,7 @@ export async function distill(request: DistillRequest, ctx: RunContext): Promise
   const corpus = await loadRunCorpus(config.corpus, tokenizer, config.train.context);
   const backend = await prepareBackend(config.backend);
   ctx.reporter.notice(`Computing on ${backend.name} (${backend.device}): ${backend.reason}`);
+  await preparePrecision(config.train, backend, ctx.reporter);
   const threads = trainingThreads(request.threads, { backend: backend.name, accumulate: config.train.accumulate, hasProfile: request.profile });
   if (!isResumed) await createRunFolder(config);
   const provenance = await runProvenance(backend, config.seed);

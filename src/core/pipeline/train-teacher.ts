@@ -25,7 +25,7 @@ import { trainModel } from '../train/trainer.js';
 import type { RunContext } from '../types.js';
 import type { RunCorpus } from './corpus.js';
 import { prepareCorpus } from './corpus.js';
-import { prepareBackend } from './prepare-backend.js';
+import { prepareBackend, preparePrecision } from './prepare-backend.js';
 import { createRunFolder, runIdentity, runProvenance } from './run-folder.js';
 import { copyTokenizer, hasTokenizer } from './tokenizer-files.js';
 import { openRunner, trainingThreads } from './training-threads.js';
@@ -60,6 +60,7 @@ export async function trainTeacher(
   const text = await readCorpus(config.corpus);
   const backend = await prepareBackend(config.backend);
   ctx.reporter.notice(`Computing on ${backend.name} (${backend.device}): ${backend.reason}`);
+  await preparePrecision(config.train, backend, ctx.reporter);
   const threads = trainingThreads(wanted, { backend: backend.name, accumulate: config.train.accumulate, hasProfile: false });
   await createRunFolder(config);
   const tokenizerFolder = join(config.run, 'tokenizer');

@@ -4,7 +4,7 @@ import { checkThreads, threadLimit } from '../engine/crew.js';
 import { UsageError } from '../errors.js';
 import type { Tokenizer } from '../tokenizer/load.js';
 import type { PassRunner } from '../train/passes.js';
-import { soloRunner } from '../train/passes.js';
+import { mixedRunner, soloRunner } from '../train/passes.js';
 import { startReplicas } from '../train/replica-pool.js';
 import type { TrainingTask } from '../train/task.js';
 import type { Reporter } from '../types.js';
@@ -54,6 +54,7 @@ export interface RunnerOptions {
 
 /** Who runs the micro-batches of a task; the caller disposes it. */
 export function openRunner(task: TrainingTask, { threads, plan, backend, reporter }: RunnerOptions): PassRunner {
+  if (plan.config.train.precision === 'mixed') return mixedRunner; // WebGPU: always one thread
   if (threads === 1) return soloRunner;
   const { accumulate } = plan.config.train;
   const idle = accumulate < threads ? `; with train.accumulate: ${accumulate} ${accumulate === 1 ? 'one trains' : `${accumulate} train`} and all validate` : '';

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { withHalfProducts } from '../backend/product-precision.js';
 import type { TokenBatch } from '../corpus/batches.js';
 import { backward } from './backward.js';
 import type { LossTerms, TrainingTask } from './task.js';
@@ -30,6 +31,12 @@ export const soloRunner: PassRunner = {
   run: async (task, batches, take) => { for (const batch of batches) take(runPass(task, batch)); },
   validNll: (task, windows) => task.validNll(windows),
   dispose: () => Promise.resolve(),
+};
+
+/** This thread alone, with matrix products of inputs rounded to float16; validation stays in float32, which is what students run in. */
+export const mixedRunner: PassRunner = {
+  ...soloRunner,
+  run: async (task, batches, take) => { for (const batch of batches) take(withHalfProducts(() => runPass(task, batch))); },
 };
 
 /** One micro-batch forward and backward. */
