@@ -39,9 +39,9 @@ export abstract class BaseCommand extends Command {
     }
   }
 
-  /** The exit code of Ctrl-C beside a result that is only partial. */
-  protected endInterrupted(): void {
-    process.exitCode = 130;
+  /** An exit code beside a result: that of Ctrl-C for a partial one, that of a missed expectation for a gate. */
+  protected endWith(code: 130 | 8): void {
+    process.exitCode = code;
   }
 
   /** Left alone, oclif's parser errors exit 1 with `--json` and 2 without; here every failure has one exit code. */

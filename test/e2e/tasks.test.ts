@@ -141,7 +141,7 @@ describe('e2e: evaluation tasks with the built-in teacher and a student beside i
     it(`refuses ${title}, before any model is opened`, async () => {
       const hub = { endpoint: 'http://127.0.0.1:1', token: null, cacheDir: path.join(folder, 'none') };
       const options = { names: ['mine'], dataPath: path.join(folder, 'items'), includePath: path.join(folder, 'my-tasks'), shots: 0, limit: null, out: null, logSamples: false, hub, bispikVersion: '0' };
-      const asked = { model: 'builtin:stories', data: null, teacher: null, context: null, stride: null, ngramData: null, trace: null, backend: 'tensorflow', precision: null, threads: null } as const;
+      const asked = { model: 'builtin:stories', data: null, teacher: null, context: null, stride: null, ngramData: null, trace: null, verify: false, gate: null, backend: 'tensorflow', precision: null, threads: null } as const;
       const error = await rejection(evaluateModel({ ...asked, tasks: changes === null ? null : { ...options, ...changes } }, { reporter: silentReporter, signal: new AbortController().signal }), UsageError);
       expect(error.message).to.match(message);
       expect(error.suggestions.join('\n')).to.match(hint);

@@ -67,7 +67,7 @@ describe('e2e: the whole path on WebGPU', function () {
     expect(distilled.valid.nll).to.be.below(distilled.unigram.nll);
 
     const evaluated = await evaluateModel({
-      model: at('run'), data: at('short.txt'), tasks: null, teacher: null, context: null, stride: null, ngramData: null, trace: null,
+      model: at('run'), data: at('short.txt'), tasks: null, teacher: null, context: null, stride: null, ngramData: null, trace: null, verify: false, gate: null,
       backend: 'webgpu', precision: null, threads: null,
     }, CONTEXT);
     expect(evaluated.student?.nll).to.be.above(0).and.below(Math.log(300));

@@ -14,15 +14,16 @@ export function shippedConfigsFolder(): string {
   return path.join(packageRoot(), 'configs');
 }
 
-const BUILT_IN_TEACHERS: Readonly<Record<string, string>> = { 'builtin:stories': 'assets/stories-teacher' };
+/** A dense teacher, and the student that its recipe makes of it. */
+const BUILT_IN: Readonly<Record<string, string>> = { 'builtin:stories': 'assets/stories-teacher', 'builtin:stories-student': 'assets/stories-student' };
 
-/** Turns the name of a built-in teacher into its folder; every other path is returned as it is. */
+/** Turns the name of a built-in model into its folder; every other path is returned as it is. */
 export function teacherFolder(teacher: string): string {
-  const builtIn = BUILT_IN_TEACHERS[teacher];
+  const builtIn = BUILT_IN[teacher];
   return builtIn === undefined ? teacher : path.join(packageRoot(), builtIn);
 }
 
-/** The name of a built-in teacher whose folder this is; every other path is returned as it is. */
+/** The name of a built-in model whose folder this is; every other path is returned as it is. */
 export function teacherName(folder: string): string {
-  return Object.keys(BUILT_IN_TEACHERS).find((name) => teacherFolder(name) === folder) ?? folder;
+  return Object.keys(BUILT_IN).find((name) => teacherFolder(name) === folder) ?? folder;
 }

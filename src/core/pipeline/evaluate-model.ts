@@ -13,9 +13,12 @@ import { loadTokenizer } from '../tokenizer/load.js';
 import type { LanguageModel, RunContext, TokenIds } from '../types.js';
 import type { TaskOptions, TasksReport } from './evaluate-tasks.js';
 import { evaluateTasks, loadTasks } from './evaluate-tasks.js';
+import type { GateOptions, GateResult } from './gate-evaluation.js';
+import { gateEvaluation } from './gate-evaluation.js';
 import type { ModelFolder, RunWith } from './open-model.js';
 import { checkRunWith, findModel, openModel, teacherOfStudent } from './open-model.js';
 import { hasTokenizer } from './tokenizer-files.js';
+import type { Verification } from './verify-model.js';
 
 /** What `bispik eval` was asked. */
 export interface EvaluateModelOptions extends RunWith {
@@ -27,13 +30,19 @@ export interface EvaluateModelOptions extends RunWith {
   readonly stride: number | null;
   /** Text the n-gram baselines are counted on; null: the evaluated text as it goes, or a task's own texts. */ readonly ngramData: string | null;
   /** File that receives every counted event and its cost on the text; null: none. */ readonly trace: string | null;
+  /** Prove on the text's first tokens that only spikes enter matrix products. */ readonly verify: boolean;
+  /** Compare with a stored run; null: do not. */ readonly gate: GateOptions | null;
 }
 
 /** Measures the student as it was trained; what `generate` runs with is asked for. */
 export const EVAL_PRECISION = 'float32';
 
 /** What was measured on a text, on tasks, or on both. */
-export type ModelEvaluation = (EvalReport | { readonly [Key in keyof EvalReport]?: never }) & { /** Left out where no task was asked for. */ readonly tasks?: TasksReport };
+export type ModelEvaluation = (EvalReport | { readonly [Key in keyof EvalReport]?: never }) & {
+  /** Left out where no task was asked for. */ readonly tasks?: TasksReport;
+  /** Left out where it was not asked for. */ readonly verification?: Verification;
+  /** Left out where no baseline was named. */ readonly gate?: GateResult;
+};
 
 /** Measures a student beside its teacher, or a teacher alone, on a text, on tasks, or on both. @throws whatever its files, texts and backend give cause for. */
 export async function evaluateModel(options: EvaluateModelOptions, ctx: RunContext): Promise<ModelEvaluation> {
@@ -47,13 +56,22 @@ export async function evaluateModel(options: EvaluateModelOptions, ctx: RunConte
   const { names, ...models } = await openPair(found, options, ctx);
   try {
     const onText = sequences === null ? {} : await evaluateText({ ...models, sequences, ngramSequences }, options, ctx);
-    if (loaded === null) return onText;
     const contextLength = sharedContext(options.context, modelsOf(models));
-    return { ...onText, tasks: await evaluateTasks(loaded, { ...models, names, tokenizerFolder: found.folder, contextLength, unigramSequences: ngramSequences }, ctx) };
+    const onTasks = loaded === null ? {} : { tasks: await evaluateTasks(loaded, { ...models, names, tokenizerFolder: found.folder, contextLength, unigramSequences: ngramSequences }, ctx) };
+    const evaluation = { ...onText, ...onTasks };
+    const gate = options.gate === null ? {} : { gate: await gateEvaluation(options.gate, { models, sequences, evaluation }) };
+    return { ...evaluation, ...(options.verify ? { verification: await verify(found, sequences) } : {}), ...gate };
   } finally {
     models.student?.dispose();
     models.teacher?.dispose();
   }
+}
+
+/** Loads the training graph only where it is asked for. @throws UsageError for a dense model or without a text; NumericError. */
+async function verify({ kind, folder }: ModelFolder, sequences: readonly TokenIds[] | null): Promise<Verification> {
+  if (kind !== 'student' || sequences === null) throw new UsageError('--verify is for spiking students and a text', { suggestions: ['bispik eval STUDENT --data FILE --verify'] });
+  const { verifyModel } = await import('./verify-model.js');
+  return verifyModel(folder, sequences);
 }
 
 type OnText = Pick<EvalOptions, 'student' | 'teacher' | 'sequences' | 'ngramSequences'>;

@@ -44,8 +44,9 @@ describe('shipped configurations', () => {
     }
   });
 
-  it('name the built-in teacher by a word that works in every folder', () => {
+  it('name the built-in models by words that work in every folder', () => {
     expect(teacherFolder('builtin:stories')).to.equal(path.join(packageRoot(), 'assets', 'stories-teacher'));
+    expect(teacherFolder('builtin:stories-student')).to.equal(path.join(packageRoot(), 'assets', 'stories-student'));
     expect(teacherFolder('models/opt')).to.equal('models/opt');
   });
 });
