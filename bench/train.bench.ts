@@ -12,7 +12,10 @@ import { loadDistillConfig } from '../src/core/config/load.js';
 import type { DistillConfig } from '../src/core/config/schema.js';
 import { teacherFolder } from '../src/core/config/shipped.js';
 import { createRandom } from '../src/core/corpus/random.js';
+import { estimateMemory } from '../src/core/distill/memory-estimate.js';
+import { stepSizes } from '../src/core/distill/step-sizes.js';
 import { studentConfigOf } from '../src/core/distill/student-config.js';
+import { hasKernel } from '../src/core/ops/kernels.js';
 import { loadRunCorpus } from '../src/core/pipeline/corpus.js';
 import { createDistillation, distillationBatches } from '../src/core/pipeline/distillation.js';
 import { liveRunTeacher } from '../src/core/pipeline/run-teacher.js';
@@ -28,7 +31,6 @@ import { trainStep } from '../src/core/train/step.js';
 import type { TrainingTask } from '../src/core/train/task.js';
 import { silentReporter } from '../src/core/types.js';
 import { countTraffic } from './support/kernel-traffic.js';
-import { estimateStepBytes } from './support/step-estimate.js';
 import type { StepTimes } from './support/torch-peer.js';
 import { startTorchPeer } from './support/torch-peer.js';
 
@@ -129,7 +131,6 @@ await step();
 const result = await measure((steps) => timeSteps(step, steps), typeof peer === 'string' ? null : peer.run);
 if (typeof peer !== 'string') peer.close();
 
-const sizeOfAll = (tensors: Iterable<tf.Tensor>): number => [...tensors].reduce((sum, { size }) => sum + size, 0);
 const perStep = batch * context * accumulate;
 const document = {
   backend: backend.name, device: backend.device,
@@ -137,7 +138,7 @@ const document = {
   spread: (perStep * (quantile(result.tokenRates, 0.75) - quantile(result.tokenRates, 0.25))) / 2,
   stepMs: result.ours.stepMs, processorMs: result.ours.processorMs,
   peakBytes: traffic.peakBytes,
-  estimateBytes: estimateStepBytes({ student, teacher: teacher.config, batch, context, trained: sizeOfAll(task.parameters.values()), frozen: sizeOfAll(teacher.parameters.values()) }),
+  estimateBytes: estimateMemory(stepSizes(config, teacher.config, { streamsAttention: hasKernel('BispikAlignedAttention'), hasHeadKernel: hasKernel('BispikHeadLosses') })).peakBytes,
   bytesMovedPerStep: traffic.bytesMoved, dispatchesPerStep: traffic.dispatches,
   peer: {
     plainTorch: typeof peer === 'string' || result.theirs === null ? null : { implementation: peer.implementation, threads: 1, ...result.theirs },

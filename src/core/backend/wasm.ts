@@ -4,6 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import { BackendError } from '../errors.js';
 import type { StartedBackend } from './started.js';
+import { guardAllocations } from './memory-limits.js';
 import { activate } from './started.js';
 import { readKernelBinary } from './wasm-kernels/binary.js';
 import type { WasmBackend } from './wasm-kernels/heap.js';
@@ -51,6 +52,7 @@ async function registerWasmKernels(): Promise<{ readonly hasFusedMultiplyAdd: bo
   const backend = tf.backend();
   if (extended?.backend === backend) return extended;
   const { bytes, hasFusedMultiplyAdd } = await readKernelBinary();
+  guardAllocations(backend);
   registerKernels(await openKernelHeap(backend as unknown as WasmBackend, bytes));
   extended = { backend, hasFusedMultiplyAdd };
   return extended;

@@ -9,8 +9,9 @@ const schedule = (learningRate: number) => ({
   accumulate: wholeNumber(1).default(1).describe('Batches whose gradients are averaged into one update; on the CPU each gets a thread as far as there are cores [batches].'),
   precision: z.enum(['float32', 'mixed']).default('float32')
     .describe('mixed: matrix products of the training passes round their inputs to float16 and sum in float32, on backend webgpu where the adapter has it; weights, moments, neurons and counts stay float32.'),
-  recompute: z.enum(['none', 'blocks']).default('none')
-    .describe('What the backward pass computes again instead of keeping it: nothing, or every block from the stream at its entrance. Less memory, the same weights.'),
+  recompute: z.enum(['auto', 'none', 'blocks']).default('auto')
+    .describe('What the backward pass computes again instead of keeping it: nothing, or every block from the stream at its entrance (less memory, more time, the same weights); auto = blocks where distill would not fit into memory otherwise.'),
+  memoryLimit: positive().nullable().default(null).describe('Memory that distill may plan with; null = what the backend has; WebGPU does not tell, so nothing is refused there [GB].'),
   learningRate: positive().max(1).default(learningRate)
     .describe('Peak learning rate of Adam. The first knob to turn: sweep 2e-3 to 2e-2 at each new width.'),
   warmupSteps: wholeNumber(0).default(60).describe('Updates over which the learning rate rises linearly from 0; fewer than `steps` [steps].'),

@@ -24,6 +24,7 @@ import type { RunCorpus } from './corpus.js';
 import { loadRunCorpus } from './corpus.js';
 import { createDistillation, distillationBatches } from './distillation.js';
 import { checkEarlierStudent } from './earlier-student.js';
+import { explainMemory, planMemory } from './plan-memory.js';
 import { prepareBackend, preparePrecision } from './prepare-backend.js';
 import type { CacheReport, RunTeacher } from './run-teacher.js';
 import { openRunTeacher } from './run-teacher.js';
@@ -82,27 +83,27 @@ export async function distill(request: DistillRequest, ctx: RunContext): Promise
   const backend = await prepareBackend(config.backend);
   ctx.reporter.notice(`Computing on ${backend.name} (${backend.device}): ${backend.reason}`);
   await preparePrecision(config.train, backend, ctx.reporter);
+  const planned = planMemory(config, weights.config, { backend, reporter: ctx.reporter });
   const threads = trainingThreads(request.threads, { backend: backend.name, accumulate: config.train.accumulate, hasProfile: request.profile });
   if (!isResumed) await createRunFolder(config);
   const provenance = await runProvenance(backend, config.seed);
   const teacher = await openRunTeacher({ config, weights, tokenizerSha256: tokenizer.hash, corpus, provenance }, ctx);
   const hashes = { teacherSha256: weights.sha256, corpusSha256: corpus.sha256, tokenizerSha256: tokenizer.hash };
   const setting = { config, teacher, corpus, provenance, hashes, backend, hasProfile: request.profile, ctx };
-  const task = await createDistillation({
-    config, teacher, trainTokens: corpus.train, ctx,
+  const task = await explainMemory(planned.sizes, async () => createDistillation({
+    config: planned.config, teacher, trainTokens: corpus.train, ctx,
     exportStudent: async (student, target) => {
       await copyTokenizer(folder, target);
       const start = from === null ? {} : { start: { folder: from, sha256: startSha256 } };
       await writeStudent(target, student, { ...provenance, teacher: { folder: config.teacher, sha256: hashes.teacherSha256 }, ...start, ...hashes, config });
     },
-  }, isResumed && await holdsCheckpoints(config.run));
-  const runner = openRunner(task, { threads, backend, plan: { kind: 'distill', backend: backend.name, config }, reporter: ctx.reporter });
+  }, isResumed && await holdsCheckpoints(config.run)));
+  const runner = openRunner(task, { threads, backend, plan: { kind: 'distill', backend: backend.name, config: planned.config }, reporter: ctx.reporter });
   try {
-    return await run(task, { ...setting, runner }, isResumed);
+    return await explainMemory(planned.sizes, () => run(task, { ...setting, runner }, isResumed));
   } finally {
     await runner.dispose();
-    task.dispose();
-    teacher.dispose();
+    [task, teacher].forEach((owner) => owner.dispose());
   }
 }
 

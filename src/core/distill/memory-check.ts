@@ -1,0 +1,68 @@
+import type { MemoryLimits } from '../backend/memory-limits.js';
+import { BackendError } from '../errors.js';
+import type { MemoryEstimate, StepSizes } from './memory-estimate.js';
+import { estimateMemory } from './memory-estimate.js';
+
+/** Parts that a message names. */
+const NAMED_PARTS = 4;
+
+const gigabytes = (bytes: number): string => (bytes < 0.95e9 ? `${Math.max(1, Math.round(bytes / 1e6))} MB` : `${(bytes / 1e9).toFixed(1)} GB`);
+
+const fits = ({ peakBytes, largest }: MemoryEstimate, { totalBytes, tensorBytes }: MemoryLimits): boolean =>
+  (totalBytes === null || peakBytes <= totalBytes) && (tensorBytes === null || largest.bytes <= tensorBytes);
+
+/** The estimate in one line: total, moment and the largest parts. */
+export function describeEstimate({ peakBytes, moment, parts }: MemoryEstimate): string {
+  const named = parts.slice(0, NAMED_PARTS).map(({ name, bytes }) => `${name} ${gigabytes(bytes)}`);
+  return `about ${gigabytes(peakBytes)} at its peak (${moment}): ${named.join(', ')}`;
+}
+
+/**
+ * Checks before anything is loaded that a run fits. `mode` `auto` recomputes blocks only where they do not fit otherwise.
+ * @returns how to run, and its estimate. @throws BackendError naming estimate, limit, largest parts, and the keys with values that would fit.
+ */
+export function checkMemory(sizes: StepSizes, mode: 'auto' | StepSizes['recompute'], limits: MemoryLimits): { recompute: StepSizes['recompute']; estimate: MemoryEstimate } {
+  const modes: readonly StepSizes['recompute'][] = mode === 'auto' ? ['none', 'blocks'] : [mode];
+  for (const recompute of modes) {
+    const estimate = estimateMemory({ ...sizes, recompute });
+    if (fits(estimate, limits)) return { recompute, estimate };
+  }
+  const last = { ...sizes, recompute: modes.at(-1) as StepSizes['recompute'] };
+  const estimate = estimateMemory(last);
+  const isTooLarge = limits.tensorBytes !== null && estimate.largest.bytes > limits.tensorBytes;
+  const found = isTooLarge
+    ? `${estimate.largest.name} would take ${gigabytes(estimate.largest.bytes)}, more than the ${gigabytes(limits.tensorBytes)} of a buffer of ${limits.source}`
+    : `this run would take ${describeEstimate(estimate)}; ${limits.source} is ${gigabytes(limits.totalBytes ?? 0)}`;
+  throw new BackendError(`${found}`, { suggestions: remedies(last, limits) });
+}
+
+/** Changes that would fit, smallest first, as something to type. Every value is computed, so following one of them is enough. */
+export function remedies(sizes: StepSizes, limits: MemoryLimits): string[] {
+  const found: string[] = [];
+  const offer = (changed: StepSizes, keys: readonly string[]): boolean => {
+    const estimate = estimateMemory(changed);
+    if (!fits(estimate, limits)) return false;
+    found.push(`${keys.map((key) => `--set ${key}`).join(' ')} (${gigabytes(estimate.peakBytes)})`);
+    return true;
+  };
+  const again = { ...sizes, recompute: 'blocks' as const };
+  const recomputed = sizes.recompute === 'blocks' ? [] : ['train.recompute=blocks'];
+  if (recomputed.length > 0) offer(again, recomputed);
+  for (let batch = sizes.batch - 1; batch >= 1; batch--) {
+    const accumulate = Math.ceil((sizes.batch * sizes.accumulate) / batch);
+    if (offer({ ...again, batch, accumulate }, [...recomputed, `train.batch=${batch}`, `train.accumulate=${accumulate}`])) break;
+  }
+  for (let context = Math.floor(sizes.context / 2); context >= 16; context = Math.floor(context / 2)) {
+    if (offer({ ...again, context }, [...recomputed, `train.context=${context}`])) break;
+  }
+  return found.length > 0 ? found : ['a smaller student (student.layers, student.hiddenSize) or teacher', 'another backend (--backend)'];
+}
+
+/** What to say when memory ran out all the same. @param cause as thrown. */
+export function outOfMemoryError(cause: Error, sizes: StepSizes): BackendError {
+  const estimate = estimateMemory(sizes);
+  // Whatever the limits were thought to be, this much was too much.
+  const limits: MemoryLimits = { totalBytes: Math.floor(estimate.peakBytes * 0.8), tensorBytes: null, source: 'what did not fit' };
+  const said = cause.message.startsWith('out of memory') ? cause.message : `out of memory: ${cause.message.split('\n')[0]}`;
+  return new BackendError(`${said}; this run was estimated at ${describeEstimate(estimate)}`, { cause, suggestions: remedies(sizes, limits) });
+}

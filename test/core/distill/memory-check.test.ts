@@ -1,0 +1,82 @@
+import { expect } from 'chai';
+
+import { distillConfigSchema } from '../../../src/core/config/schema.js';
+import { checkMemory } from '../../../src/core/distill/memory-check.js';
+import type { StepSizes } from '../../../src/core/distill/memory-estimate.js';
+import { estimateMemory } from '../../../src/core/distill/memory-estimate.js';
+import { stepSizes } from '../../../src/core/distill/step-sizes.js';
+import { BackendError } from '../../../src/core/errors.js';
+import type { OptConfig } from '../../../src/core/teacher/config.js';
+
+const OPT_125M: OptConfig = {
+  family: 'opt', vocabSize: 50272, hiddenSize: 768, layers: 12, heads: 12, feedForwardSize: 3072, contextLength: 2048, embeddingSize: 768,
+  normPlacement: 'pre', hasFinalNorm: true, activation: 'relu', hasBias: true, hasNormAffine: true, tiedHead: true, layerNormEps: 1e-5, bosId: 2, eosId: 2, padId: 1,
+};
+
+/** OPT-125M at T = 4, 1024 tokens, batch 8. */
+function opt125m(student: Record<string, unknown> = {}, streamsAttention = false): StepSizes {
+  const config = distillConfigSchema.parse({ run: 'r', teacher: 't', student: { timeSteps: 4, ...student }, train: { batch: 8, context: 1024 } });
+  return stepSizes(config, OPT_125M, { streamsAttention, hasHeadKernel: true });
+}
+
+const gigabytes = (sizes: StepSizes, recompute: StepSizes['recompute']): number => estimateMemory({ ...sizes, recompute }).peakBytes / 1e9;
+const limits = (totalBytes: number | null, tensorBytes: number | null = null) => ({ totalBytes, tensorBytes, source: 'the test' });
+
+function refusal(...of: Parameters<typeof checkMemory>): BackendError {
+  try {
+    checkMemory(...of);
+  } catch (error) {
+    if (error instanceof BackendError) return error;
+  }
+  throw new Error('nothing was refused');
+}
+
+describe('memory of OPT-125M', () => {
+  it('T = 4, 1024 tokens, batch 8: at most 24 GB with recomputation, with and without the on/off pair, with maps and without', () => {
+    for (const onOff of [true, false]) {
+      for (const streams of [true, false]) expect(gigabytes(opt125m({ onOff }, streams), 'blocks'), `${onOff}, ${streams}`).to.be.within(3, 24);
+    }
+  });
+
+  it('counts weights, moments and the teacher as they are: 125.2 M numbers of OPT-125M, three times the student’s', () => {
+    const { trained, frozen } = opt125m({ onOff: false, learnedNeurons: false, init: 'random', relativeBias: false });
+    expect(frozen).to.equal(50272 * 768 + 2050 * 768 + 12 * (4 * (768 * 768 + 768) + 2 * 768 * 3072 + 3072 + 768 + 4 * 768) + 2 * 768);
+    expect(trained).to.equal(50272 * 768 + 2048 * 768 + 12 * (4 * (768 * 768 + 768) + 2 * 768 * 3072 + 3072 + 768) + 2 * 768);
+  });
+});
+
+describe('the check before a run', () => {
+  const sizes = opt125m();
+
+  it('auto recomputes only where the run would not fit otherwise', () => {
+    expect(checkMemory(sizes, 'auto', limits(200e9)).recompute).to.equal('none');
+    expect(checkMemory(sizes, 'auto', limits(30e9)).recompute).to.equal('blocks');
+    expect(checkMemory(sizes, 'auto', limits(null)).recompute).to.equal('none');
+  });
+
+  it('refuses what cannot fit: estimate, limit, largest parts, and keys whose values would fit', () => {
+    const error = refusal(sizes, 'none', limits(30e9));
+    expect(error.exitCode).to.equal(6);
+    expect(error.message).to.include(`about ${gigabytes(sizes, 'none').toFixed(1)} GB`).and.include('the test is 30.0 GB').and.include('kept by blocks');
+    expect(error.suggestions[0]).to.match(/^--set train\.recompute=blocks \(/);
+  });
+
+  it('every suggestion fits, and the next larger batch does not', () => {
+    const error = refusal(sizes, 'auto', limits(9e9));
+    const found = /^--set train\.batch=(\d+) --set train\.accumulate=(\d+) /.exec(error.suggestions[0] ?? '') ?? [];
+    const [batch, accumulate] = [Number(found[1]), Number(found[2])];
+    expect(batch * accumulate).to.be.at.least(8);
+    expect(gigabytes({ ...sizes, batch, accumulate }, 'blocks')).to.be.at.most(9);
+    expect(gigabytes({ ...sizes, batch: batch + 1, accumulate: Math.ceil(8 / (batch + 1)) }, 'blocks')).to.be.above(9);
+    const context = Number(/train\.context=(\d+)/.exec(error.suggestions[1] ?? '')?.[1]);
+    expect(gigabytes({ ...sizes, context }, 'blocks')).to.be.at.most(9);
+  });
+
+  it('refuses a tensor larger than a buffer, and says which', () => {
+    expect(refusal(sizes, 'auto', limits(null, 1e9)).message).to.equal('attention maps (T, B, H, L, L) would take 1.6 GB, more than the 1.0 GB of a buffer of the test');
+  });
+
+  it('has something to say where no key helps', () => {
+    expect(refusal(sizes, 'auto', limits(1e9)).suggestions[0]).to.include('student.layers');
+  });
+});
