@@ -105,17 +105,26 @@ function describe(passes: readonly LossTerms[], values: readonly number[], norms
 function applyUpdate(
   task: TrainingTask, inputs: { readonly gradients: ReadonlyMap<string, tf.Tensor>; readonly state: AdamState }, step: Parameters<typeof adamUpdate>[1],
 ): AdamState {
-  let { state } = inputs;
+  const { updates } = inputs.state;
+  const [mean, square] = [new Map(inputs.state.mean), new Map(inputs.state.square)];
   // One tensor after the other: new values and moments of all of them at once would be three times the weights.
-  for (const entry of inputs.gradients) {
-    const updated = adamUpdate({ parameters: task.parameters, gradients: new Map([entry]), state: { ...state, updates: inputs.state.updates } }, step);
-    for (const [name, value] of updated.parameters) {
+  for (const [name, gradient] of inputs.gradients) {
+    const own = { updates, mean: only(mean, name), square: only(square, name) };
+    const updated = adamUpdate({ parameters: task.parameters, gradients: new Map([[name, gradient]]), state: own }, step);
+    for (const value of updated.parameters.values()) {
       (task.parameters.get(name) as tf.Variable).assign(value);
       value.dispose();
     }
-    disposeAdam(state, updated.state);
-    ({ state } = updated);
+    disposeAdam(own, updated.state);
+    updated.state.mean.forEach((moment) => mean.set(name, moment));
+    updated.state.square.forEach((moment) => square.set(name, moment));
   }
   tf.tidy(() => task.constrain?.());
-  return { ...state, updates: inputs.state.updates + 1 };
+  return { updates: updates + 1, mean, square };
+}
+
+/** The entry of that name alone. */
+function only(tensors: ReadonlyMap<string, tf.Tensor>, name: string): Map<string, tf.Tensor> {
+  const tensor = tensors.get(name);
+  return new Map(tensor === undefined ? [] : [[name, tensor]]);
 }
