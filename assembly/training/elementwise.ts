@@ -18,11 +18,20 @@ export function exp(x: usize, y: usize, n: i32): void {
 
 /** Largest of n floats; a NaN may be passed over. */
 export function largestOf(x: usize, n: i32): f32 {
-  let best = f32x4.splat(load<f32>(x));
+  let a = f32x4.splat(load<f32>(x)), b = a, c = a, d = a;
   const whole = n & ~3;
-  for (let i = 0; i < whole; i += 4) best = f32x4.pmax(best, v128.load(x + ((<usize>i) << 2)));
-  let result = maxLanes(best);
-  for (let i = whole; i < n; i++) result = max(result, load<f32>(x + ((<usize>i) << 2)));
+  let i = 0;
+  for (; i + 16 <= whole; i += 16) {
+    // Four chains, so that none waits for the comparison before.
+    const at = x + ((<usize>i) << 2);
+    a = f32x4.pmax(a, v128.load(at));
+    b = f32x4.pmax(b, v128.load(at, 16));
+    c = f32x4.pmax(c, v128.load(at, 32));
+    d = f32x4.pmax(d, v128.load(at, 48));
+  }
+  for (; i < whole; i += 4) a = f32x4.pmax(a, v128.load(x + ((<usize>i) << 2)));
+  let result = maxLanes(f32x4.pmax(f32x4.pmax(a, b), f32x4.pmax(c, d)));
+  for (; i < n; i++) result = max(result, load<f32>(x + ((<usize>i) << 2)));
   return result;
 }
 
@@ -32,6 +41,24 @@ export function shiftedExp(x: usize, y: usize, n: i32, shift: f32, divisor: f32)
   for (let start = 0; start < n; start += RUN) {
     const at = (<usize>start) << 2;
     total += <f64>sumLanes(shiftedExpRun(x + at, y + at, min(RUN, n - start), shift, divisor));
+  }
+  return total;
+}
+
+/** y = x², n floats; returns their sum, runs of 256 added up in float64. */
+export function squares(x: usize, y: usize, n: i32): f64 {
+  let total: f64 = 0;
+  for (let start = 0; start < n; start += RUN) {
+    let sum = f32x4.splat(0);
+    const end = min(start + RUN, n);
+    for (let i = start; i < end; i += 4) {
+      const at = (<usize>i) << 2;
+      const value = loadFloats(x + at, n - i);
+      const square = f32x4.mul(value, value);
+      storeFloats(y + at, square, n - i);
+      sum = f32x4.add(sum, square);
+    }
+    total += <f64>sumLanes(sum);
   }
   return total;
 }
@@ -54,6 +81,15 @@ function shiftedExpRun(x: usize, y: usize, n: i32, shift: f32, divisor: f32): v1
     sum = f32x4.add(sum, v128.and(value, firstLanes(n - whole)));
   }
   return sum;
+}
+
+/** x ← factor·x, n floats. */
+export function scaleFloats(x: usize, n: i32, factor: f32): void {
+  const factors = f32x4.splat(factor);
+  for (let i = 0; i < n; i += 4) {
+    const at = (<usize>i) << 2;
+    storeFloats(x + at, f32x4.mul(loadFloats(x + at, n - i), factors), n - i);
+  }
 }
 
 /** y (n) bytes = [a ≥ b], b being one float when `scalar`. */

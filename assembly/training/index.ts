@@ -1,7 +1,9 @@
 export { gemm, gemmScratchBytes } from './gemm';
 export { exp, greaterEqual, less, maximum } from './elementwise';
-export { segmentSum, squaredError, sumMiddle } from './reduce';
+export { segmentSum, squaredError, squareSum, sumMiddle } from './reduce';
 export { lif, lifGrad, lifScratchBytes, rateCode } from './lif';
+export { mapLoss, mapLossGrad } from './map-loss';
+export { causalSoftmax } from './softmax';
 export { spikeMatMul, spikeMatMulGradW, spikeMatMulGradWScratchBytes, spikeMatMulScratchBytes } from './spike-matmul';
 export { attention, attentionScratchBytes } from './attention';
 export { attentionGrad, attentionGradScratchBytes } from './attention-grad';

@@ -8,7 +8,7 @@ export function lifScratchBytes(timeSteps: i32, neurons: i32): usize {
 
 /**
  * Spikes (T, rows, E) of x (T, rows, C), or (1, rows, C) when `constant`, and the mean firing rate of each of `groups` equal blocks of
- * the E neurons. The current is gain·x + bias; with `onOff` E = 2C and the second half sees −x.
+ * the E neurons. The current is gain·x + bias, or x where both are null; with `onOff` E = 2C and the second half sees −x.
  */
 export function lif(
   x: usize, gain: usize, bias: usize, spikes: usize, rates: usize,
@@ -24,7 +24,7 @@ export function lif(
       const at = <usize>half * rowX;
       lifChannels(
         x + <usize>row * rowX, gain + at, bias + at, spikes + <usize>row * rowE + at, scratch + at,
-        timeSteps, stepX, rowE * rows, channels, half == 1, decay, threshold, reset,
+        timeSteps, stepX, rowE * rows, channels, gain == 0, half == 1, decay, threshold, reset,
       );
     }
   }
@@ -33,21 +33,27 @@ export function lif(
 
 function lifChannels(
   x: usize, gain: usize, bias: usize, spikes: usize, counts: usize,
-  timeSteps: i32, stepX: usize, stepE: usize, channels: i32, negative: bool, decay: f32, threshold: f32, reset: i32,
+  timeSteps: i32, stepX: usize, stepE: usize, channels: i32, plain: bool, negative: bool, decay: f32, threshold: f32, reset: i32,
 ): void {
   const whole = channels & ~3;
   let c = 0;
   if (reset == RESET_SOFT) {
-    // The usual neuron, compiled for itself.
+    // The usual neurons, compiled for themselves.
+    if (plain) {
+      for (; c < whole; c += 4) {
+        const at = (<usize>c) << 2;
+        lifVector(x + at, 0, 0, spikes + at, counts + at, timeSteps, stepX, stepE, 4, true, false, decay, threshold, RESET_SOFT);
+      }
+    }
     for (; c < whole; c += 4) {
       const at = (<usize>c) << 2;
-      lifVector(x + at, gain + at, bias + at, spikes + at, counts + at, timeSteps, stepX, stepE, 4, negative, decay, threshold, RESET_SOFT);
+      lifVector(x + at, gain + at, bias + at, spikes + at, counts + at, timeSteps, stepX, stepE, 4, false, negative, decay, threshold, RESET_SOFT);
     }
   }
   for (; c < channels; c += 4) {
     const at = (<usize>c) << 2;
     lifVector(
-      x + at, gain + at, bias + at, spikes + at, counts + at, timeSteps, stepX, stepE, channels - c, negative, decay, threshold, reset,
+      x + at, gain + at, bias + at, spikes + at, counts + at, timeSteps, stepX, stepE, channels - c, plain, negative, decay, threshold, reset,
     );
   }
 }
@@ -56,14 +62,14 @@ function lifChannels(
 @inline
 function lifVector(
   x: usize, gain: usize, bias: usize, spikes: usize, counts: usize,
-  timeSteps: i32, stepX: usize, stepE: usize, lanes: i32, negative: bool, decay: f32, threshold: f32, reset: i32,
+  timeSteps: i32, stepX: usize, stepE: usize, lanes: i32, plain: bool, negative: bool, decay: f32, threshold: f32, reset: i32,
 ): void {
   const decays = f32x4.splat(decay), thresholds = f32x4.splat(threshold);
   const sign = i32x4.splat(negative ? <i32>0x80000000 : 0);
-  const g = v128.xor(loadFloats(gain, lanes), sign), b = loadFloats(bias, lanes);
+  const g = plain ? sign : v128.xor(loadFloats(gain, lanes), sign), b = plain ? sign : loadFloats(bias, lanes);
   let carried = f32x4.splat(0), count = loadFloats(counts, lanes);
   for (let t = 0; t < timeSteps; t++) {
-    const u = charge(loadFloats(x, lanes), g, b, carried);
+    const u = charge(loadFloats(x, lanes), g, b, carried, plain);
     const s = fire(u, thresholds);
     storeFloats(spikes, s, lanes);
     count = f32x4.add(count, s);
@@ -76,8 +82,8 @@ function lifVector(
 
 // @ts-ignore: decorator
 @inline
-function charge(x: v128, gain: v128, bias: v128, carried: v128): v128 {
-  return f32x4.add(f32x4.add(f32x4.mul(x, gain), bias), carried);
+function charge(x: v128, gain: v128, bias: v128, carried: v128, plain: bool): v128 {
+  return plain ? f32x4.add(x, carried) : f32x4.add(f32x4.add(f32x4.mul(x, gain), bias), carried);
 }
 
 /** y (n) = how often a neuron without gain and bias fires in `timeSteps` steps of the constant current x (n), as a share of the steps. */
@@ -98,7 +104,7 @@ export function rateCode(x: usize, y: usize, n: i32, timeSteps: i32, decay: f32,
 
 // @ts-ignore: decorator
 @inline
-function rateVector(x: v128, timeSteps: i32, decay: f32, threshold: f32, reset: i32): v128 {
+export function rateVector(x: v128, timeSteps: i32, decay: f32, threshold: f32, reset: i32): v128 {
   const decays = f32x4.splat(decay), thresholds = f32x4.splat(threshold);
   let carried = f32x4.splat(0), count = carried;
   for (let t = 0; t < timeSteps; t++) {
@@ -122,7 +128,7 @@ function groupRates(counts: usize, rates: usize, neurons: i32, groups: i32, chan
 
 /**
  * Gradients of `lif`: dx (like x), dGain (E), dBias (E), from those of its spikes and rates. The membranes are computed once more: that
- * takes less time than reading them back from memory.
+ * takes less time than reading them back from memory. Where gain and bias are null, their gradients are not computed.
  */
 export function lifGrad(
   dSpikes: usize, dRates: usize, x: usize, gain: usize, bias: usize, dx: usize, dGain: usize, dBias: usize,
@@ -133,8 +139,10 @@ export function lifGrad(
   const rowX = (<usize>channels) << 2;
   const rowE = rowX * halves;
   const stepX: usize = constant ? 0 : rowX * rows;
-  memory.fill(dGain, 0, rowE);
-  memory.fill(dBias, 0, rowE);
+  if (gain != 0) {
+    memory.fill(dGain, 0, rowE);
+    memory.fill(dBias, 0, rowE);
+  }
   spreadRates(dRates, scratch, channels * halves, groups, <f64>timeSteps * <f64>rows);
   for (let row = 0; row < rows; row++) {
     for (let half = 0; half < halves; half++) {
@@ -142,7 +150,7 @@ export function lifGrad(
       lifGradChannels(
         dSpikes + <usize>row * rowE + at, scratch + at, x + <usize>row * rowX, gain + at, bias + at,
         dx + <usize>row * rowX, dGain + at, dBias + at, scratch + rowE,
-        timeSteps, stepX, rowE * rows, channels, half == 1, decay, threshold, reset, surrogate, alpha, detach,
+        timeSteps, stepX, rowE * rows, channels, gain == 0, half == 1, decay, threshold, reset, surrogate, alpha, detach,
       );
     }
   }
@@ -159,18 +167,27 @@ function spreadRates(dRates: usize, perSpike: usize, neurons: i32, groups: i32, 
 
 function lifGradChannels(
   dSpikes: usize, perSpike: usize, x: usize, gain: usize, bias: usize, dx: usize, dGain: usize, dBias: usize, membranes: usize,
-  timeSteps: i32, stepX: usize, stepE: usize, channels: i32, negative: bool,
+  timeSteps: i32, stepX: usize, stepE: usize, channels: i32, plain: bool, negative: bool,
   decay: f32, threshold: f32, reset: i32, surrogate: i32, alpha: f32, detach: bool,
 ): void {
   const whole = channels & ~3;
   let c = 0;
   if (reset == RESET_SOFT && surrogate == SURROGATE_ATAN && detach) {
-    // The usual neuron, compiled for itself: half the time of the general form.
+    // The usual neurons, compiled for themselves: half the time of the general form.
+    if (plain) {
+      for (; c < whole; c += 4) {
+        const at = (<usize>c) << 2;
+        lifGradVector(
+          dSpikes + at, perSpike + at, x + at, 0, 0, dx + at, 0, 0, membranes,
+          timeSteps, stepX, stepE, 4, true, false, decay, threshold, RESET_SOFT, SURROGATE_ATAN, alpha, true,
+        );
+      }
+    }
     for (; c < whole; c += 4) {
       const at = (<usize>c) << 2;
       lifGradVector(
         dSpikes + at, perSpike + at, x + at, gain + at, bias + at, dx + at, dGain + at, dBias + at, membranes,
-        timeSteps, stepX, stepE, 4, negative, decay, threshold, RESET_SOFT, SURROGATE_ATAN, alpha, true,
+        timeSteps, stepX, stepE, 4, false, negative, decay, threshold, RESET_SOFT, SURROGATE_ATAN, alpha, true,
       );
     }
   }
@@ -178,7 +195,7 @@ function lifGradChannels(
     const at = (<usize>c) << 2;
     lifGradVector(
       dSpikes + at, perSpike + at, x + at, gain + at, bias + at, dx + at, dGain + at, dBias + at, membranes,
-      timeSteps, stepX, stepE, channels - c, negative, decay, threshold, reset, surrogate, alpha, detach,
+      timeSteps, stepX, stepE, channels - c, plain, negative, decay, threshold, reset, surrogate, alpha, detach,
     );
   }
 }
@@ -187,22 +204,22 @@ function lifGradChannels(
 @inline
 function lifGradVector(
   dSpikes: usize, perSpike: usize, x: usize, gain: usize, bias: usize, dx: usize, dGain: usize, dBias: usize, membranes: usize,
-  timeSteps: i32, stepX: usize, stepE: usize, lanes: i32, negative: bool,
+  timeSteps: i32, stepX: usize, stepE: usize, lanes: i32, plain: bool, negative: bool,
   decay: f32, threshold: f32, reset: i32, surrogate: i32, alpha: f32, detach: bool,
 ): void {
   const decays = f32x4.splat(decay), thresholds = f32x4.splat(threshold);
   const sign = i32x4.splat(negative ? <i32>0x80000000 : 0);
   const last = timeSteps - 1;
-  const g = v128.xor(loadFloats(gain, lanes), sign), b = loadFloats(bias, lanes), fromRate = loadFloats(perSpike, lanes);
+  const g = plain ? sign : v128.xor(loadFloats(gain, lanes), sign), b = plain ? sign : loadFloats(bias, lanes), fromRate = loadFloats(perSpike, lanes);
   let inX = x;
   let carried = f32x4.splat(0);
   for (let t = 0; t < last; t++) {
-    const u = charge(loadFloats(inX, lanes), g, b, carried);
+    const u = charge(loadFloats(inX, lanes), g, b, carried, plain);
     v128.store(membranes + ((<usize>t) << 4), u);
     carried = carriedMembrane(u, fire(u, thresholds), decays, thresholds, reset);
     inX += stepX;
   }
-  let u = charge(loadFloats(inX, lanes), g, b, carried);
+  let u = charge(loadFloats(inX, lanes), g, b, carried, plain);
   let inE = dSpikes + <usize>last * stepE;
   let to = dx + <usize>last * stepX;
   let du = f32x4.splat(0), sum = du, gainSum = du;
@@ -210,8 +227,8 @@ function lifGradVector(
     du = membraneGradient(f32x4.add(loadFloats(inE, lanes), fromRate), u, du, decays, thresholds, reset, surrogate, alpha, detach);
     sum = f32x4.add(sum, du);
     if (stepX != 0) {
-      gainSum = f32x4.add(gainSum, f32x4.mul(du, loadFloats(inX, lanes)));
-      storeGradient(to, f32x4.mul(du, g), negative, lanes);
+      if (!plain) gainSum = f32x4.add(gainSum, f32x4.mul(du, loadFloats(inX, lanes)));
+      storeGradient(to, plain ? du : f32x4.mul(du, g), negative, lanes);
     }
     if (t == 0) break;
     u = v128.load(membranes + ((<usize>(t - 1)) << 4));
@@ -220,9 +237,10 @@ function lifGradVector(
     to -= stepX;
   }
   if (stepX == 0) {
-    gainSum = f32x4.mul(sum, loadFloats(x, lanes));
-    storeGradient(dx, f32x4.mul(sum, g), negative, lanes);
+    if (!plain) gainSum = f32x4.mul(sum, loadFloats(x, lanes));
+    storeGradient(dx, plain ? sum : f32x4.mul(sum, g), negative, lanes);
   }
+  if (plain) return;
   storeFloats(dGain, f32x4.add(loadFloats(dGain, lanes), v128.xor(gainSum, sign)), lanes);
   storeFloats(dBias, f32x4.add(loadFloats(dBias, lanes), sum), lanes);
 }

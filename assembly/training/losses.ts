@@ -1,4 +1,4 @@
-import { largestOf, shiftedExp } from './elementwise';
+import { largestOf, scaleFloats, shiftedExp, squares } from './elementwise';
 import { logarithm } from './math';
 import { firstLanes, highDoubles, loadFloats, lowDoubles, storeFloats, sumDoubles } from './simd';
 
@@ -16,7 +16,7 @@ export function crossEntropy(logits: usize, labels: usize, loss: usize, gradient
     } else {
       const largest = largestOf(logits, n);
       const total = shiftedExp(logits, gradient, n, largest, 1);
-      scale(gradient, n, <f32>(1 / total));
+      scaleFloats(gradient, n, <f32>(1 / total));
       const at = (<usize>label) << 2;
       value = logarithm(total) - (<f64>load<f32>(logits + at) - <f64>largest);
       store<f32>(gradient + at, load<f32>(gradient + at) - 1);
@@ -24,14 +24,6 @@ export function crossEntropy(logits: usize, labels: usize, loss: usize, gradient
     store<f32>(loss + ((<usize>r) << 2), <f32>value);
     logits += rowBytes;
     gradient += rowBytes;
-  }
-}
-
-function scale(x: usize, n: i32, factor: f32): void {
-  const factors = f32x4.splat(factor);
-  for (let i = 0; i < n; i += 4) {
-    const at = (<usize>i) << 2;
-    storeFloats(x + at, f32x4.mul(loadFloats(x + at, n - i), factors), n - i);
   }
 }
 
@@ -50,13 +42,15 @@ export function headLosses(
     const at = (<usize>r) << 2;
     const label = labels == 0 ? -1 : load<i32>(labels + at);
     const largest = largestOf(logits, n);
+    const totalS = teacher == 0 ? 0 : shiftedExp(logits, student, n, largest, temperature);
     let factor: f32 = 0;
     let value: f64 = 0;
     if (label >= n) {
       value = NaN;
       factor = NaN;
     } else if (label >= 0) {
-      const total = shiftedExp(logits, probabilities, n, largest, 1);
+      // At the usual temperature e^z is the square of e^(z/2), which is there already.
+      const total = teacher != 0 && temperature == 2 ? squares(student, probabilities, n) : shiftedExp(logits, probabilities, n, largest, 1);
       factor = <f32>(<f64>hardSlope / total);
       value = logarithm(total) - (<f64>load<f32>(logits + ((<usize>label) << 2)) - <f64>largest);
     }
@@ -66,7 +60,6 @@ export function headLosses(
       scaleInto(label < 0 ? logits : probabilities, logits, n, factor);
     } else {
       const largestT = largestOf(teacher, n);
-      const totalS = shiftedExp(logits, student, n, largest, temperature);
       const totalT = shiftedExp(teacher, target, n, largestT, temperature);
       const mean = combine(
         logits, teacher, label < 0 ? student : probabilities, student, target, n, temperature, largestT - largest,

@@ -75,6 +75,27 @@ export function squaredError(x: usize, target: usize, error: usize, difference: 
   store<f32>(error, <f32>sumDoubles(f64x2.add(low, high)) * factor);
 }
 
+/** y = Σ x² over n floats, in float64 and stored as one. */
+export function squareSum(x: usize, y: usize, n: i32): void {
+  const whole = n & ~7;
+  let a = f64x2.splat(0), b = a, c = a, d = a;
+  for (let i = 0; i < whole; i += 8) {
+    const at = x + ((<usize>i) << 2);
+    const first = v128.load(at), second = v128.load(at, 16);
+    const p = lowDoubles(first), q = highDoubles(first), r = lowDoubles(second), s = highDoubles(second);
+    a = f64x2.add(a, f64x2.mul(p, p));
+    b = f64x2.add(b, f64x2.mul(q, q));
+    c = f64x2.add(c, f64x2.mul(r, r));
+    d = f64x2.add(d, f64x2.mul(s, s));
+  }
+  let sum = sumDoubles(f64x2.add(f64x2.add(a, b), f64x2.add(c, d)));
+  for (let i = whole; i < n; i++) {
+    const value = <f64>load<f32>(x + ((<usize>i) << 2));
+    sum += value * value;
+  }
+  store<f64>(y, sum);
+}
+
 /** y (segments, inner) = sum of the rows of x (rows, inner) by segment, in row order; ids outside 0 … segments − 1 are dropped. */
 export function segmentSum(x: usize, ids: usize, y: usize, rows: i32, inner: i32, segments: i32): void {
   const row = (<usize>inner) << 2;

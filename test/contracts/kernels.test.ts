@@ -2,10 +2,12 @@ import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
 
+import { affine } from '../../src/core/ops/affine.js';
 import { headLosses } from '../../src/core/ops/head-losses.js';
 import { layerNorm } from '../../src/core/ops/layer-norm.js';
 import type { LifNeuron, SpikeTensor } from '../../src/core/ops/lif.js';
 import { lif } from '../../src/core/ops/lif.js';
+import { futureScores, softmaxAttention } from '../../src/core/ops/softmax-attention.js';
 import { spikeLinear } from '../../src/core/ops/spike-linear.js';
 import { spikingAttention } from '../../src/core/ops/spiking-attention.js';
 import { prepareBackend } from '../../src/core/pipeline/prepare-backend.js';
@@ -133,5 +135,32 @@ describe('contract: wasm kernels and composed operations agree', function () {
     for (let i = 0; i < 100; i++) step();
     expect(tf.memory().numTensors).to.equal(tensors);
     expect(heapBytes()).to.equal(bytes);
+  });
+
+  it('an affine map, by float64', async () => {
+    await prepareBackend('wasm');
+    for (const [rows, inputs, outputs] of [[1, 1, 1], [3, 5, 7], [9, 8, 4]] as const) {
+      const random = numbers(rows);
+      const [x, w, b] = [random.floats(rows * inputs), random.floats(inputs * outputs), random.floats(outputs)];
+      const at = (row: number, column: number): number => x.slice(row * inputs, (row + 1) * inputs).reduce((sum, value, c) => sum + value * (w[c * outputs + column] as number), b[column] as number);
+      const expected = Array.from({ length: rows * outputs }, (_, i) => at(Math.floor(i / outputs), i % outputs));
+      const found = tf.tidy(() => affine(tf.tensor2d(x, [rows, inputs]), tf.tensor2d(w, [inputs, outputs]), tf.tensor1d(b)).dataSync());
+      expect(relativeDifference(found, expected)).to.be.below(1e-6);
+      await expectAgreement((...[tx, tw, tb]) => affine(tx as tf.Tensor2D, tw as tf.Tensor2D, tb as tf.Tensor1D), [
+        { values: x, shape: [rows, inputs] }, { values: w, shape: [inputs, outputs] }, { values: b, shape: [outputs] },
+      ]);
+    }
+  });
+
+  it('causal softmax attention', async () => {
+    for (const [batch, length, heads, width] of [[1, 1, 1, 3], [2, 5, 3, 2], [1, 9, 2, 4]] as const) {
+      const random = numbers(length);
+      const states = (): Inputs[number] => ({ values: random.floats(batch * length * heads * width, 2), shape: [batch * length, heads * width] });
+      const attend = (...[query, key, value]: tf.Tensor[]): tf.Tensor => {
+        const qkv = { query: query as tf.Tensor2D, key: key as tf.Tensor2D, value: value as tf.Tensor2D };
+        return softmaxAttention(qkv, { batch, length, heads }, futureScores(length)).context;
+      };
+      await expectAgreement(attend, [states(), states(), states()]);
+    }
   });
 });

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-import { sumOfAll } from '../ops/reduce.js';
+import { applyCustomOp, output } from '../ops/kernels.js';
 import type { SpikeSite } from '../types.js';
 import type { LossTerm } from './total-loss.js';
 
@@ -20,10 +20,23 @@ export function rateHinge(weight: number, target: number, layers: number): LossT
     name: 'rateLoss',
     weight,
     compute: ({ rates }) => {
-      const dear = rates.flatMap(({ site, rate }) => (SITE_WEIGHT[site] === undefined ? [] : [{ rate, share: SITE_WEIGHT[site] / (LAYER_WEIGHT * layers) }]));
-      if (dear.length === 0) return tf.scalar(0);
-      const excess = tf.relu(tf.sub(tf.stack(dear.map(({ rate }) => rate)), target));
-      return sumOfAll(tf.mul(excess, tf.tensor1d(dear.map(({ share }) => share))));
+      const shares = rates.map(({ site }) => (SITE_WEIGHT[site] ?? 0) / (LAYER_WEIGHT * layers));
+      const groups = [...new Set(rates.map(({ group }) => group))];
+      return groups.length === 0 ? tf.scalar(0) : hinge(groups, { target, shares });
     },
   };
+}
+
+/** Σ share·max(0, rate − target) over the numbers of all groups, one behind the other; differentiable in the groups. */
+function hinge(groups: readonly tf.Tensor1D[], { target, shares }: { readonly target: number; readonly shares: readonly number[] }): tf.Scalar {
+  return applyCustomOp({
+    inputs: groups,
+    forward: (save) => {
+      const weights = tf.tensor1d([...shares]);
+      const excess = tf.relu(tf.sub(groups.length === 1 ? groups[0] as tf.Tensor : tf.concat([...groups]), target));
+      save([tf.mul(tf.step(excess), weights)]);
+      return tf.sum(tf.mul(excess, weights));
+    },
+    backward: (dy, saved) => tf.split(tf.mul(output(saved, 0), dy), groups.map(({ size }) => size)),
+  }) as tf.Scalar;
 }

@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { applyCustomOp, hasKernel, output, runKernel } from './kernels.js';
 import type { LifNeuron } from './lif.js';
-import { encodeRate } from './lif.js';
+import { encodeRate, lifAttrs } from './lif.js';
 import { scaledSum, squaredError } from './reduce.js';
 import type { AttentionStream } from './softmax-attention.js';
 import { streamProbabilities } from './softmax-attention.js';
@@ -99,9 +100,23 @@ type Comparison = Parameters<typeof mapLoss>[2];
 function rawLoss(map: tf.Tensor4D, target: tf.Tensor4D, how: Comparison): tf.Scalar {
   const [batch, heads, length] = map.shape;
   const entries = (batch * heads * length * (length + 1)) / 2;
+  if (hasKernel('BispikMapLoss')) return fusedRawLoss(map, target, { neuron: how.neuron, factors: { rateFactor: how.gamma / entries, factor: (1 - how.gamma) / entries } });
   // Future entries are 0 in the map, in the probabilities and (threshold > 0) in their rate, so summing everything is exact.
   const rate = squaredError(map, encodeRate(target, how.neuron), how.gamma / entries);
   return tf.add(rate, squaredError(map, target, (1 - how.gamma) / entries));
+}
+
+/** The same in one pass each way, which computes the rates instead of keeping them. */
+function fusedRawLoss(map: tf.Tensor4D, target: tf.Tensor4D, { neuron, factors }: { neuron: LifNeuron; factors: { rateFactor: number; factor: number } }): tf.Scalar {
+  const attrs = { ...lifAttrs(neuron), ...factors };
+  return applyCustomOp({
+    inputs: [map],
+    forward: (save) => {
+      save([map, target]);
+      return output(runKernel('BispikMapLoss', { x: map, target }, attrs), 0);
+    },
+    backward: (dy, saved) => runKernel('BispikMapLossGrad', { x: output(saved, 0), target: output(saved, 1), dy }, attrs),
+  }) as tf.Scalar;
 }
 
 function rowNormalisedLoss(map: tf.Tensor4D, target: tf.Tensor4D, how: Comparison): tf.Scalar {

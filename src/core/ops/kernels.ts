@@ -5,7 +5,7 @@ export type SpikingKernel =
   | 'BispikPackSpikes' | 'BispikSpikeMatMul' | 'BispikSpikeMatMulGradW'
   | 'BispikLayerNorm' | 'BispikLayerNormGrad'
   | 'BispikTiledAttention' | 'BispikAlignedAttention' | 'BispikStreamedAttention'
-  | 'BispikSquaredError' | 'BispikRateCode'
+  | 'BispikSquaredError' | 'BispikSquareSum' | 'BispikRateCode' | 'BispikMapLoss' | 'BispikMapLossGrad' | 'BispikPlainLif' | 'BispikCausalSoftmax'
   | 'BispikCrossEntropy' | 'BispikHeadLosses';
 
 /** True when the active backend has its own version of a kernel. */
@@ -17,6 +17,15 @@ export function hasKernel(name: SpikingKernel): boolean {
 export function runKernel(name: SpikingKernel, inputs: tf.NamedTensorMap, attrs: tf.NamedAttrMap): tf.Tensor[] {
   const outputs: tf.Tensor | tf.Tensor[] = tf.engine().runKernel(name, inputs, attrs);
   return Array.isArray(outputs) ? outputs : [outputs];
+}
+
+/**
+ * The same values in another shape, as `tf.reshape` but a good deal cheaper: it is not checked, and not recorded, so that it belongs inside
+ * operations with a gradient of their own. A tensor that has the shape is returned as it is.
+ */
+export function view<R extends tf.Rank>(x: tf.Tensor, shape: readonly number[]): tf.Tensor<R> {
+  if (x.shape.length === shape.length && shape.every((extent, i) => extent === x.shape[i])) return x as tf.Tensor<R>;
+  return tf.engine().runKernel('Reshape', { x }, { shape: [...shape] }) as tf.Tensor<R>;
 }
 
 /** The output at `index`. @throws Error when a kernel returned fewer outputs: a bug, never a user's mistake. */

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-import { applyCustomOp, hasKernel, output, runKernel } from './kernels.js';
+import { applyCustomOp, hasKernel, output, runKernel, view } from './kernels.js';
 
 /**
  * Layer normalisation over the last axis with biased variance: (x − mean)/√(var + ε)·weight + bias (Ba et al., 2016).
@@ -13,14 +13,14 @@ export function layerNorm<X extends tf.Tensor>(x: X, affine: { weight: tf.Tensor
   return applyCustomOp({
     inputs: [x, affine.weight, affine.bias],
     forward: (save) => {
-      const flat = tf.reshape(x, flatShape);
+      const flat = view(x, flatShape);
       const [normalised, mean, rstd] = forward(flat, affine, attrs);
       save([flat, affine.weight, mean, rstd]);
-      return tf.reshape(normalised, x.shape);
+      return view(normalised, x.shape);
     },
     backward: (dy, saved) => {
-      const [dx, ...rest] = backward(tf.reshape(dy, flatShape), saved, attrs);
-      return [tf.reshape(dx as tf.Tensor, x.shape), ...rest];
+      const [dx, ...rest] = backward(view(dy, flatShape), saved, attrs);
+      return [view(dx as tf.Tensor, x.shape), ...rest];
     },
   }) as X;
 }

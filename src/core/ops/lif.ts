@@ -8,6 +8,7 @@ import { unrecorded } from './unrecorded.js';
 
 const KERNEL = 'BispikLif';
 const GRADIENT_KERNEL = 'BispikLifGrad';
+const PLAIN_KERNEL = 'BispikPlainLif';
 
 /** How the membrane is lowered after a spike. `soft` is the paper's Eq. 1. */
 export type ResetKind = 'soft' | 'soft-leaked' | 'hard';
@@ -120,6 +121,14 @@ export function lif(input: LifInput, neuron: LifNeuron): LifOutput {
   return { spikes: output(outputs, 0), rates: output(outputs, 1) };
 }
 
+/** `lif` of neurons without gain and bias, E = C; the same bits as with ones and zeros, which are not made where the backend has a kernel for that. */
+export function plainLif({ x, groups }: Pick<LifInput, 'x' | 'groups'>, neuron: LifNeuron): LifOutput {
+  const width = x.shape[2];
+  if (!hasKernel(PLAIN_KERNEL)) return lif({ x, gain: tf.ones([width]), bias: tf.zeros([width]), onOff: false, groups }, neuron);
+  const outputs = runKernel(PLAIN_KERNEL, { x }, { ...lifAttrs(neuron), onOff: false, groups });
+  return { spikes: output(outputs, 0), rates: output(outputs, 1) };
+}
+
 /** Makes `lif` available on a backend that has no kernel of its own for it, and differentiable everywhere. */
 export function registerLif(backendName: string): void {
   if (tf.getKernel(KERNEL, backendName) == null) {
@@ -127,6 +136,13 @@ export function registerLif(backendName: string): void {
     tf.registerKernel({ kernelName: GRADIENT_KERNEL, backendName, kernelFunc: ({ inputs, attrs }) => composedBackward(inputs as GradientInputs, attrsOf(attrs)) });
   }
   if (tf.getGradient(KERNEL) == null) tf.registerGradient({ kernelName: KERNEL, inputsToSave: ['x', 'gain', 'bias'], gradFunc });
+  if (tf.getGradient(PLAIN_KERNEL) == null) tf.registerGradient({ kernelName: PLAIN_KERNEL, inputsToSave: ['x'], gradFunc: plainGradient });
+}
+
+function plainGradient(dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[], attrs: tf.NamedAttrMap): ReturnType<tf.GradFunc> {
+  const [dSpikes, dRates] = dy as [tf.Tensor, tf.Tensor];
+  const gradients: tf.Tensor | tf.Tensor[] = tf.engine().runKernel('BispikPlainLifGrad', { dSpikes, dRates, x: output(saved, 0) }, attrs);
+  return { x: () => output([gradients].flat(), 0) };
 }
 
 function gradFunc(dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[], attrs: tf.NamedAttrMap): ReturnType<tf.GradFunc> {
@@ -190,7 +206,7 @@ export function encodeRate(current: tf.Tensor, neuron: LifNeuron): tf.Tensor {
   const [rates] = unrecorded(() => {
     const width = current.shape[current.rank - 1] ?? 1;
     const x = tf.reshape<tf.Rank.R3>(current, [1, current.size / width, width]);
-    const { spikes } = lif({ x, gain: tf.ones([width]), bias: tf.zeros([width]), onOff: false, groups: 1 }, neuron);
+    const { spikes } = plainLif({ x, groups: 1 }, neuron);
     return [tf.reshape(tf.div(tf.sum(spikes, 0), neuron.timeSteps), current.shape)];
   });
   return rates as tf.Tensor;

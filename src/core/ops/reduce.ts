@@ -33,11 +33,6 @@ export function scaledSum<R extends tf.Rank>(x: tf.Tensor, axes: readonly number
   }) as tf.Tensor<R>;
 }
 
-/** Sum of all elements, differentiable. */
-export function sumOfAll(x: tf.Tensor): tf.Scalar {
-  return scaledSum<tf.Rank.R0>(x, x.shape.map((_, axis) => axis), 1);
-}
-
 /** Mean over some axes: backends reduce sums fast, means not always. Differentiable. */
 export function meanOver<R extends tf.Rank>(x: tf.Tensor, axes: readonly number[]): tf.Tensor<R> {
   const count = axes.reduce((product, axis) => product * (x.shape[axis] ?? 1), 1);

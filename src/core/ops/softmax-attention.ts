@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-import { hasKernel, output, runKernel } from './kernels.js';
+import { applyCustomOp, hasKernel, output, runKernel } from './kernels.js';
 
 /** Queries, keys and values of one layer, each (B·L, D), heads side by side. */
 export interface SoftmaxInput {
@@ -48,8 +48,25 @@ export function streamProbabilities(stream: AttentionStream): tf.Tensor4D {
 }
 
 function probabilitiesOf({ query, key, ...shape }: AttentionStream, future: tf.Tensor2D): tf.Tensor4D {
-  const scores = tf.mul(tf.matMul(splitHeads(query, shape), splitHeads(key, shape), false, true), 1 / Math.sqrt(query.shape[1] / shape.heads));
-  return tf.softmax(tf.add(scores, future)) as tf.Tensor4D;
+  const overlaps = tf.matMul<tf.Tensor4D>(splitHeads(query, shape), splitHeads(key, shape), false, true);
+  const divisor = Math.sqrt(query.shape[1] / shape.heads);
+  return hasKernel('BispikCausalSoftmax') ? causalSoftmax(overlaps, divisor) : tf.softmax(tf.add(tf.mul(overlaps, 1 / divisor), future)) as tf.Tensor4D;
+}
+
+/** softmax over j ≤ i of overlaps/divisor, 0 for future keys, which are never looked at; differentiable. @param overlaps (B, H, L, L). */
+function causalSoftmax(overlaps: tf.Tensor4D, divisor: number): tf.Tensor4D {
+  return applyCustomOp({
+    inputs: [overlaps],
+    forward: (save) => {
+      const probabilities = output(runKernel('BispikCausalSoftmax', { x: overlaps }, { divisor }), 0);
+      save([probabilities]);
+      return probabilities;
+    },
+    backward: (dy, saved) => {
+      const weighted = tf.mul(dy, output(saved, 0));
+      return [tf.mul(tf.sub(weighted, tf.mul(output(saved, 0), tf.sum(weighted, 3, true))), 1 / divisor)];
+    },
+  }) as tf.Tensor4D;
 }
 
 /** (B·L, D) → (B, H, L, K). */

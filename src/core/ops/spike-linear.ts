@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-import { applyCustomOp, hasKernel, output, runKernel } from './kernels.js';
+import { applyCustomOp, hasKernel, output, runKernel, view } from './kernels.js';
 import type { SpikeTensor } from './lif.js';
 
 /**
@@ -16,14 +16,14 @@ export function spikeLinear(spikes: SpikeTensor<tf.Rank.R3>, weight: tf.Tensor2D
   return applyCustomOp({
     inputs: [spikes, weight, bias],
     forward: (save) => {
-      const flat = tf.reshape(spikes, [timeSteps * rows, inputs]);
+      const flat = view(spikes, [timeSteps * rows, inputs]);
       const stored = hasKernel('BispikPackSpikes') ? output(runKernel('BispikPackSpikes', { s: flat }, {}), 0) : flat;
       save([stored, weight]);
-      return tf.reshape(forward(stored, weight, bias), [timeSteps, rows, outputs]);
+      return view(forward(stored, weight, bias), [timeSteps, rows, outputs]);
     },
     backward: (dy, saved) => {
-      const [ds, ...rest] = backward(tf.reshape(dy, [timeSteps * rows, outputs]), output(saved, 0), output<tf.Rank.R2>(saved, 1));
-      return [tf.reshape(ds as tf.Tensor, spikes.shape), ...rest];
+      const [ds, ...rest] = backward(view(dy, [timeSteps * rows, outputs]), output(saved, 0), output<tf.Rank.R2>(saved, 1));
+      return [view(ds as tf.Tensor, spikes.shape), ...rest];
     },
   }) as tf.Tensor3D;
 }

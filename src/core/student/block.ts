@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-import type { LifInput, SpikeTensor } from '../ops/lif.js';
-import { lif } from '../ops/lif.js';
+import type { LifOutput, SpikeTensor } from '../ops/lif.js';
+import { lif, plainLif } from '../ops/lif.js';
 import { addWrite } from '../ops/reduce.js';
 import { spikeLinear } from '../ops/spike-linear.js';
 import type { SpikeSite } from '../types.js';
@@ -74,13 +74,14 @@ export function feedForwardSubLayer(stream: tf.Tensor3D, context: BlockContext):
 export function entranceSpikes(stream: tf.Tensor3D, site: 'attention_entry' | 'feed_forward_entry', context: BlockContext): SpikeTensor<tf.Rank.R3> {
   const { config } = context;
   const { gain, bias } = gainAndBias(site, entranceWidth(config), context);
-  return observed({ x: stream, gain, bias, onOff: config.onOff }, site, context);
+  return observed(lif({ x: stream, gain, bias, onOff: config.onOff, groups: sitesIn(site) }, config.neuron), site, context);
 }
 
 /** SN_AttnOut before the output projection (Algorithm 1), so that this matrix, too, sees only spikes. */
 export function attentionOutSpikes(values: tf.Tensor3D, context: BlockContext): SpikeTensor<tf.Rank.R3> {
-  const { gain, bias } = gainAndBias('attention_out', context.config.hiddenSize, context);
-  return observed({ x: values, gain, bias, onOff: false }, 'attention_out', context);
+  const { config } = context;
+  const { gain, bias } = gainAndBias('attention_out', config.hiddenSize, context);
+  return observed(lif({ x: values, gain, bias, onOff: false, groups: sitesIn('attention_out') }, config.neuron), 'attention_out', context);
 }
 
 /** W·s + b with the layer's matrix `name`. */
@@ -95,13 +96,10 @@ export function synapses(spikes: SpikeTensor<tf.Rank.R3>, name: string, context:
 
 /** Plain neurons: gain 1, bias 0 (the synapses have learned ones already). */
 export function neurons(current: tf.Tensor3D, site: SpikeSite, context: BlockContext): SpikeTensor<tf.Rank.R3> {
-  const width = current.shape[2];
-  return observed({ x: current, gain: tf.ones([width]), bias: tf.zeros([width]), onOff: false }, site, context);
+  return observed(plainLif({ x: current, groups: sitesIn(site) }, context.config.neuron), site, context);
 }
 
-function observed(input: Omit<LifInput, 'groups'>, site: SpikeSite, context: BlockContext): SpikeTensor<tf.Rank.R3> {
-  const { layer, config, observe } = context;
-  const { spikes, rates } = lif({ ...input, groups: sitesIn(site) }, config.neuron);
+function observed({ spikes, rates }: LifOutput, site: SpikeSite, { layer, observe }: BlockContext): SpikeTensor<tf.Rank.R3> {
   observe({ layer, site, spikes, rates });
   return spikes;
 }

@@ -2,25 +2,27 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import { indicator } from '../ops/indicator.js';
 import { NumericError } from '../errors.js';
+import { view } from '../ops/kernels.js';
+import { unrecorded } from '../ops/unrecorded.js';
 import type { SpikeSite } from '../types.js';
 import type { RateObserver, SpikeObserver } from './block.js';
 
-/** A site's mean firing rate as a tensor, differentiable. */
+/** A site's mean firing rate as tensors. */
 export interface SiteRateTensor {
   readonly layer: number;
   readonly site: SpikeSite;
-  readonly rate: tf.Scalar;
+  /** Its value, which passes no gradient on. */ readonly rate: tf.Scalar;
+  /** Where it comes from, differentiable: the rates of the sites whose spikes are computed together, (1) or (3). */ readonly group: tf.Tensor1D;
 }
 
-/** Collects the mean firing rate of every site of a forward pass. */
+/** Collects the mean firing rate of every site of a forward pass; those of a group one behind the other. */
 export function rateCollector(): { observe: RateObserver; rates: SiteRateTensor[] } {
   const rates: SiteRateTensor[] = [];
   const observe: RateObserver = ({ layer, site, rates: perSite }) => {
     if (perSite === null) throw new Error(`layer ${layer}, site ${site}: its rate was not computed`);
     const sites: SpikeSite[] = site === 'query' ? ['query', 'key', 'value'] : [site];
-    // The gradient of an unstack with one output fails in TensorFlow.js 4.22.
-    const perSiteRates = sites.length === 1 ? [tf.reshape<tf.Rank.R0>(perSite, [])] : (tf.unstack(perSite) as tf.Scalar[]);
-    sites.forEach((name, i) => rates.push({ layer, site: name, rate: perSiteRates[i] as tf.Scalar }));
+    const values = unrecorded(() => (sites.length === 1 ? [view(perSite, [])] : tf.unstack(perSite)));
+    sites.forEach((name, i) => rates.push({ layer, site: name, rate: values[i] as tf.Scalar, group: perSite }));
   };
   return { observe, rates };
 }

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { affine } from '../ops/affine.js';
 import { layerNorm } from '../ops/layer-norm.js';
 import type { Readout } from '../ops/readout.js';
 import type { SegmentRunner } from '../ops/recompute.js';
@@ -121,8 +122,8 @@ function norm(teacher: Teacher, x: tf.Tensor2D, name: string): tf.Tensor2D {
 }
 
 function linear(teacher: Teacher, x: tf.Tensor2D, name: string): tf.Tensor2D {
-  const y = tf.matMul<tf.Tensor2D>(x, teacherParameter<tf.Rank.R2>(teacher, `${name}.weight`));
-  return teacher.config.hasBias ? tf.add<tf.Tensor2D>(y, teacherParameter<tf.Rank.R1>(teacher, `${name}.bias`)) : y;
+  const weight = teacherParameter<tf.Rank.R2>(teacher, `${name}.weight`);
+  return teacher.config.hasBias ? affine(x, weight, teacherParameter<tf.Rank.R1>(teacher, `${name}.bias`)) : tf.matMul<tf.Tensor2D>(x, weight);
 }
 
 function activate(x: tf.Tensor2D, activation: Teacher['config']['activation']): tf.Tensor2D {

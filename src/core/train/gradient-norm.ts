@@ -1,5 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { hasKernel, output, runKernel } from '../ops/kernels.js';
+
 /** Euclidean norms in float64. */
 export interface GradientNorms {
   /** Over all tensors together. */ readonly total: number;
@@ -26,12 +28,21 @@ export async function readNorms(
   const names = [...gradients.keys()];
   const tensors = [...gradients.values()];
   if (canReadAtOnce()) {
-    const norms = combineNorms(names, tensors.map((tensor) => normOf(tensor.dataSync())));
+    const norms = combineNorms(names, tensors.map(readNorm));
     return { norms, values: scalars.map((scalar) => scalar.dataSync()[0] as number) };
   }
   const numbers = await readTogether(() => [...scalars, ...tensors.flatMap(scaledSquares)]);
   const parts = numbers.slice(scalars.length);
   return { norms: combineNorms(names, names.map((_, i) => normFromParts(parts[2 * i] as number, parts[2 * i + 1] as number))), values: numbers.slice(0, scalars.length) };
+}
+
+/** The norm of a tensor that can be read at once. */
+function readNorm(tensor: tf.Tensor): number {
+  if (!hasKernel('BispikSquareSum')) return normOf(tensor.dataSync());
+  const sum = output(runKernel('BispikSquareSum', { x: tensor }, {}), 0);
+  const [squares] = new Float64Array(Float32Array.from(sum.dataSync()).buffer);
+  sum.dispose();
+  return Math.sqrt(squares as number);
 }
 
 /** Values of scalars in one transfer. */

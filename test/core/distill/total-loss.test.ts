@@ -10,7 +10,7 @@ import { describeOnBackends, expectClose } from '../../support/backends.js';
 import { lossInputs } from '../../support/loss-inputs.js';
 
 const constant = (name: string, weight: number, value: number): LossTerm => ({ name, weight, compute: () => tf.scalar(value) });
-const rate = (site: SpikeSite, value: number, layer = 0): SiteRateTensor => ({ layer, site, rate: tf.scalar(value) });
+const rate = (site: SpikeSite, value: number, layer = 0): SiteRateTensor => ({ layer, site, rate: tf.scalar(value), group: tf.tensor1d([value]) });
 
 describeOnBackends('total loss', () => {
   it('is the sum of the weighted terms, which are logged weighted: .5·4 + .25·8', async () => {
@@ -65,7 +65,7 @@ describeOnBackends('rate hinge', () => {
   });
 
   it('pushes only rates above the target: gradients 4/16 and 0', async () => {
-    const gradient = (at: number): tf.Tensor => tf.grad((x) => rateHinge(1, 0.1, 1).compute(lossInputs({ rates: [{ layer: 0, site: 'hidden', rate: x as tf.Scalar }] })))(tf.scalar(at));
+    const gradient = (at: number): tf.Tensor => tf.grad((x) => rateHinge(1, 0.1, 1).compute(lossInputs({ rates: [{ layer: 0, site: 'hidden', rate: tf.scalar(at), group: x as tf.Tensor1D }] })))(tf.tensor1d([at]));
     expectClose(await gradient(0.2).data(), [0.25], { absolute: 1e-7 });
     expectClose(await gradient(0.05).data(), [0], { absolute: 0 });
   });

@@ -3,6 +3,7 @@ import { expect } from 'chai';
 
 import { clipScale, normFromParts, normOf, readNorms, scaledSquares } from '../../../src/core/train/gradient-norm.js';
 import { describeOnBackends } from '../../support/backends.js';
+import { numbers } from '../../support/kernel-cases.js';
 
 const onDevice = async (values: number[]): Promise<number> => {
   const [scale, squares] = scaledSquares(tf.tensor1d(values));
@@ -24,6 +25,14 @@ describeOnBackends('train/gradient-norm', () => {
       const { norms } = await readNorms(new Map([['huge', tf.tensor1d([3 * size / 5, -4 * size / 5])], ['small', tf.tensor1d([1])]]), []);
       expect(norms.total / size, String(size)).to.be.closeTo(1, 1e-6);
       expect(clipScale(norms.total, 1) * size).to.be.closeTo(1, 1e-6);
+    }
+  });
+
+  it('adds squares of any number of values in float64', async () => {
+    for (const size of [1, 7, 8, 29, 1000]) {
+      const values = numbers(size).floats(size, 3);
+      const { norms } = await readNorms(new Map([['x', tf.tensor1d(values)]]), []);
+      expect(norms.byTensor.get('x')).to.be.closeTo(Math.sqrt(values.reduce((sum, value) => sum + value * value, 0)), 1e-5);
     }
   });
 

@@ -36,11 +36,13 @@ interface LifLayer {
   /** T, constant, N, C, onOff, groups as the kernels take them. */ readonly numbers: readonly number[];
 }
 
-/** `BispikLif` (Eq. 1 and its variants, all T steps in one pass, and firing rates) and its gradient; `BispikRateCode`, the rate of a constant current. */
+/** `BispikLif` (Eq. 1 and its variants, all T steps in one pass, and firing rates) and its gradient; the same without gain and bias; `BispikRateCode`, the rate of a constant current. */
 export function lifKernels(heap: KernelHeap): KernelConfig[] {
   return [
     { kernelName: 'BispikLif', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => forward(heap, inputs, attrs) },
     { kernelName: 'BispikLifGrad', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => backward(heap, inputs, attrs) },
+    { kernelName: 'BispikPlainLif', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => forward(heap, inputs, attrs) },
+    { kernelName: 'BispikPlainLifGrad', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => backward(heap, inputs, attrs) },
     { kernelName: 'BispikRateCode', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => rateCode(heap, inputOf(inputs, 'x'), neuronNumbers(attrs)) },
   ];
 }
@@ -52,6 +54,11 @@ function rateCode(heap: KernelHeap, x: TensorInfo, { timeSteps, forward: numbers
   return out;
 }
 
+/** What the current is made of beside x: nothing where the neurons are plain. */
+function affineOf(inputs: NamedTensorInfoMap): readonly string[] {
+  return inputs['gain'] === undefined ? [] : ['gain', 'bias'];
+}
+
 function layerOf(inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): LifLayer {
   const neuron = neuronNumbers(attrs);
   const x = inputOf(inputs, 'x');
@@ -61,8 +68,7 @@ function layerOf(inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): L
   const constant = steps === 1;
   expectShape(x, [constant ? 1 : timeSteps, rows, channels], 'x');
   const width = onOff ? 2 * channels : channels;
-  expectShape(inputOf(inputs, 'gain'), [width], 'gain');
-  expectShape(inputOf(inputs, 'bias'), [width], 'bias');
+  for (const name of affineOf(inputs)) expectShape(inputOf(inputs, name), [width], name);
   if (!Number.isInteger(width / groups)) throw new ShapeError(`${width} neurons do not divide into ${groups} equal groups`);
   return { neuron, groups, spikeShape: [timeSteps, rows, width], numbers: [timeSteps, Number(constant), rows, channels, Number(onOff), groups] };
 }
@@ -70,21 +76,26 @@ function layerOf(inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): L
 function forward(heap: KernelHeap, inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): TensorInfo[] {
   const { neuron, spikeShape, groups, numbers } = layerOf(inputs, attrs);
   const outputs = [heap.output(spikeShape), heap.output([groups])];
-  const tensors = [...['x', 'gain', 'bias'].map((name) => inputOf(inputs, name)), ...outputs];
   heap.withScratch(heap.call.lifScratchBytes(spikeShape[0], spikeShape[2]), (scratch) => {
-    heap.call.lif(...tensors.map(heap.address), ...numbers, ...neuron.forward, scratch);
+    const addresses = [...['x', 'gain', 'bias'].map((name) => addressOf(heap, inputs[name])), ...outputs.map(heap.address)];
+    heap.call.lif(...addresses, ...numbers, ...neuron.forward, scratch);
   });
   return outputs;
+}
+
+/** 0, which the kernels take for none, where there is no such tensor. */
+function addressOf(heap: KernelHeap, tensor: TensorInfo | undefined): number {
+  return tensor === undefined ? 0 : heap.address(tensor);
 }
 
 function backward(heap: KernelHeap, inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): TensorInfo[] {
   const { neuron, spikeShape, groups, numbers } = layerOf(inputs, attrs);
   expectShape(inputOf(inputs, 'dSpikes'), spikeShape, 'dSpikes');
   expectShape(inputOf(inputs, 'dRates'), [groups], 'dRates');
-  const given = ['dSpikes', 'dRates', 'x', 'gain', 'bias'].map((name) => inputOf(inputs, name));
-  const outputs = ['x', 'gain', 'bias'].map((name) => heap.output(inputOf(inputs, name).shape));
+  const outputs = ['x', ...affineOf(inputs)].map((name) => heap.output(inputOf(inputs, name).shape));
   heap.withScratch(heap.call.lifScratchBytes(spikeShape[0], spikeShape[2]), (scratch) => {
-    heap.call.lifGrad(...[...given, ...outputs].map(heap.address), ...numbers, ...neuron.backward, scratch);
+    const given = ['dSpikes', 'dRates', 'x', 'gain', 'bias'].map((name) => addressOf(heap, inputs[name]));
+    heap.call.lifGrad(...given, ...[0, 1, 2].map((i) => addressOf(heap, outputs[i])), ...numbers, ...neuron.backward, scratch);
   });
   return outputs;
 }

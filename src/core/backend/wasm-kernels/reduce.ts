@@ -5,7 +5,7 @@ import { expectShape, inputOf, sizeOf } from '../kernel-tensors.js';
 import type { KernelHeap } from './heap.js';
 import { standardKernel } from './heap.js';
 
-/** `Sum` and `Mean` over adjacent axes of a float32 tensor, `UnsortedSegmentSum`, which the standard backend lacks, and `BispikSquaredError`. */
+/** `Sum` and `Mean` over adjacent axes of a float32 tensor, `UnsortedSegmentSum`, which the standard backend lacks, `BispikSquaredError` and `BispikSquareSum`. */
 export function reduceKernels(heap: KernelHeap): KernelConfig[] {
   return [
     { kernelName: 'Sum', backendName: 'wasm', kernelFunc: reduction(heap, standardKernel('Sum'), () => 1) },
@@ -18,6 +18,7 @@ export function reduceKernels(heap: KernelHeap): KernelConfig[] {
       kernelName: 'BispikSquaredError', backendName: 'wasm',
       kernelFunc: ({ inputs, attrs }) => squaredError(heap, [inputOf(inputs, 'x'), inputOf(inputs, 'target')], Number(attrs?.['factor'])),
     },
+    { kernelName: 'BispikSquareSum', backendName: 'wasm', kernelFunc: ({ inputs }) => squareSum(heap, inputOf(inputs, 'x')) },
   ];
 }
 
@@ -43,6 +44,14 @@ function squaredError(heap: KernelHeap, [x, target]: readonly [TensorInfo, Tenso
   const [error, difference] = [heap.output([]), heap.output(x.shape)];
   heap.call.squaredError(...[x, target, error, difference].map(heap.address), sizeOf(x.shape), factor);
   return [error, difference];
+}
+
+/** Σx² in float64, which no float32 can make overflow; its eight bytes are handed out as two float32. */
+function squareSum(heap: KernelHeap, x: TensorInfo): TensorInfo {
+  expectShape(x, x.shape, 'x');
+  const out = heap.output([2]);
+  heap.call.squareSum(heap.address(x), heap.address(out), sizeOf(x.shape));
+  return out;
 }
 
 /** Rows of x (S…, C…) added up by the segment ids (S…), in row order; ids outside the range are dropped. */

@@ -9,13 +9,14 @@ import { layoutKernels } from './layout.js';
 import { layerNormKernels } from './layer-norm.js';
 import { lifKernels } from './lif.js';
 import { lossKernels } from './losses.js';
+import { mapKernels } from './maps.js';
 import { matMulKernels } from './matmul.js';
 import { reduceKernels } from './reduce.js';
 import { spikeMatMulKernels } from './spike-matmul.js';
 
 const GROUPS = [
   matMulKernels, reduceKernels, elementwiseKernels, layoutKernels, lifKernels, spikeMatMulKernels, attentionKernels,
-  layerNormKernels, lossKernels, adamKernels,
+  layerNormKernels, lossKernels, mapKernels, adamKernels,
 ];
 
 /** Registers every kernel of ours for the wasm backend, in place of the standard one where there is one. */
