@@ -76,7 +76,7 @@ describe('e2e: train a teacher, distil it, measure, write', function () {
     expect(first.teacherCache?.bytesPerToken).to.be.within(52, 64);
     const second = await run('distill', [...again, '--set', 'run=runs/cached-too', '--set', 'train.learningRate=0.001']);
     expect(second.teacherCache).to.deep.equal({ ...first.teacherCache, computedTokens: 0 });
-    const refused = await expectCli(3, [...again, '--set', 'run=runs/other', '--set', `teacherCache.folder=${first.teacherCache?.folder}`, '--set', 'corpus.stories.seed=2'], { folder });
+    const refused = await expectCli(3, [...again, '--set', 'run=runs/of-another-text', '--set', `teacherCache.folder=${first.teacherCache?.folder}`, '--set', 'corpus.stories.seed=2'], { folder });
     expect(refused.stderr).to.contain('belongs to another corpus').and.to.contain('--set teacherCache.folder=');
   });
 
