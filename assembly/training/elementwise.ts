@@ -83,12 +83,12 @@ function shiftedExpRun(x: usize, y: usize, n: i32, shift: f32, divisor: f32): v1
   return sum;
 }
 
-/** x ← factor·x, n floats. */
-export function scaleFloats(x: usize, n: i32, factor: f32): void {
+/** y = factor·x, n floats; y may be x. */
+export function scaleFloats(x: usize, y: usize, n: i32, factor: f32): void {
   const factors = f32x4.splat(factor);
   for (let i = 0; i < n; i += 4) {
     const at = (<usize>i) << 2;
-    storeFloats(x + at, f32x4.mul(loadFloats(x + at, n - i), factors), n - i);
+    storeFloats(y + at, f32x4.mul(loadFloats(x + at, n - i), factors), n - i);
   }
 }
 

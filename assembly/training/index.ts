@@ -1,5 +1,5 @@
 export { gemm, gemmScratchBytes } from './gemm';
-export { exp, greaterEqual, less, maximum } from './elementwise';
+export { exp, greaterEqual, less, maximum, scaleFloats } from './elementwise';
 export { segmentSum, squaredError, squareSum, sumMiddle } from './reduce';
 export { lif, lifGrad, lifScratchBytes, rateCode } from './lif';
 export { mapLoss, mapLossGrad } from './map-loss';

@@ -16,7 +16,7 @@ export function crossEntropy(logits: usize, labels: usize, loss: usize, gradient
     } else {
       const largest = largestOf(logits, n);
       const total = shiftedExp(logits, gradient, n, largest, 1);
-      scaleFloats(gradient, n, <f32>(1 / total));
+      scaleFloats(gradient, gradient, n, <f32>(1 / total));
       const at = (<usize>label) << 2;
       value = logarithm(total) - (<f64>load<f32>(logits + at) - <f64>largest);
       store<f32>(gradient + at, load<f32>(gradient + at) - 1);
@@ -82,11 +82,7 @@ function scaleInto(x: usize, y: usize, n: i32, factor: f32): void {
     memory.fill(y, 0, (<usize>n) << 2);
     return;
   }
-  const factors = f32x4.splat(factor);
-  for (let i = 0; i < n; i += 4) {
-    const at = (<usize>i) << 2;
-    storeFloats(y + at, f32x4.mul(loadFloats(x + at, n - i), factors), n - i);
-  }
+  scaleFloats(x, y, n, factor);
 }
 
 /**

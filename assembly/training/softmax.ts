@@ -8,7 +8,7 @@ export function causalSoftmax(x: usize, y: usize, maps: i32, n: i32, divisor: f3
     for (let i = 0; i < n; i++) {
       const keys = i + 1;
       const total = shiftedExp(x, y, keys, largestOf(x, keys), divisor);
-      scaleFloats(y, keys, <f32>(1 / total));
+      scaleFloats(y, y, keys, <f32>(1 / total));
       clearFloats(y + ((<usize>keys) << 2), n - keys);
       x += row;
       y += row;

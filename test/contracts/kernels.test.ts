@@ -7,6 +7,7 @@ import { headLosses } from '../../src/core/ops/head-losses.js';
 import { layerNorm } from '../../src/core/ops/layer-norm.js';
 import type { LifNeuron, SpikeTensor } from '../../src/core/ops/lif.js';
 import { lif } from '../../src/core/ops/lif.js';
+import { meanOver, scale } from '../../src/core/ops/reduce.js';
 import { futureScores, softmaxAttention } from '../../src/core/ops/softmax-attention.js';
 import { spikeLinear } from '../../src/core/ops/spike-linear.js';
 import { spikingAttention } from '../../src/core/ops/spiking-attention.js';
@@ -135,6 +136,20 @@ describe('contract: wasm kernels and composed operations agree', function () {
     for (let i = 0; i < 100; i++) step();
     expect(tf.memory().numTensors).to.equal(tensors);
     expect(heapBytes()).to.equal(bytes);
+  });
+
+  it('a tensor times a number, and means: the bits of the standard kernels with the wasm sums', async () => {
+    await prepareBackend('wasm');
+    for (const [rows, width] of [[1, 1], [2, 7], [5, 64]] as const) {
+      const values = numbers(rows).floats(rows * width, 4);
+      const [scaled, product] = tf.tidy(() => {
+        const x = tf.tensor2d(values, [rows, width]);
+        return [scale(x, 0.3).dataSync(), tf.mul(x, 0.3).dataSync()];
+      });
+      expect(scaled).to.deep.equal(product);
+      await expectAgreement((x) => scale(x as tf.Tensor2D, -0.7), [{ values, shape: [rows, width] }]);
+      await expectAgreement((x) => meanOver(x as tf.Tensor2D, [0]), [{ values, shape: [rows, width] }]);
+    }
   });
 
   it('an affine map, by float64', async () => {

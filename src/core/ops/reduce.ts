@@ -1,10 +1,15 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-import { applyCustomOp, hasKernel, output, runKernel } from './kernels.js';
+import { applyCustomOp, hasKernel, output, runKernel, view } from './kernels.js';
 
 /** factor·x, differentiable; unlike `tf.mul` with a number it saves nothing for the backward pass. */
 export function scale<X extends tf.Tensor>(x: X, factor: number): X {
-  return applyCustomOp({ inputs: [x], forward: () => tf.mul(x, factor), backward: (dy) => [tf.mul(dy, factor)] }) as X;
+  return applyCustomOp({ inputs: [x], forward: () => multiplyBy(x, factor), backward: (dy) => [multiplyBy(dy, factor)] }) as X;
+}
+
+/** factor·x inside an operation with a gradient of its own. */
+function multiplyBy(x: tf.Tensor, factor: number): tf.Tensor {
+  return hasKernel('BispikScale') ? output(runKernel('BispikScale', { x }, { factor }), 0) : tf.mul(x, factor);
 }
 
 /** stream + write, differentiable; unlike `tf.add` it saves neither. @param stream like write, or with one time step for all of write's (T, N, D). */
@@ -22,13 +27,13 @@ export function addWrite(stream: tf.Tensor3D, write: tf.Tensor3D): tf.Tensor3D {
  * JavaScript and multiplies by it. Differentiable.
  */
 export function scaledSum<R extends tf.Rank>(x: tf.Tensor, axes: readonly number[], factor: number): tf.Tensor<R> {
-  const scaled = (value: tf.Tensor): tf.Tensor => (factor === 1 ? tf.clone(value) : tf.mul(value, factor));
+  const scaled = (value: tf.Tensor): tf.Tensor => (factor === 1 ? tf.clone(value) : multiplyBy(value, factor));
   return applyCustomOp({
     inputs: [x],
     forward: () => scaled(tf.sum(x, [...axes])),
     backward: (dy) => {
       const kept = x.shape.map((extent, axis) => (axes.includes(axis) ? 1 : extent));
-      return [tf.tile(tf.reshape(scaled(dy), kept), x.shape.map((extent, axis) => (axes.includes(axis) ? extent : 1)))];
+      return [tf.tile(view(scaled(dy), kept), x.shape.map((extent, axis) => (axes.includes(axis) ? extent : 1)))];
     },
   }) as tf.Tensor<R>;
 }
@@ -53,7 +58,7 @@ export function squaredError(x: tf.Tensor, target: tf.Tensor, factor: number): t
       save([difference]);
       return error;
     },
-    backward: (dy, saved) => [tf.mul(output(saved, 0), tf.mul(dy, 2 * factor))],
+    backward: (dy, saved) => [tf.mul(output(saved, 0), multiplyBy(dy, 2 * factor))],
   }) as tf.Scalar;
 }
 

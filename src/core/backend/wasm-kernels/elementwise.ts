@@ -1,16 +1,17 @@
 import type { KernelConfig, KernelFunc, TensorInfo } from '@tensorflow/tfjs-core';
 
-import { inputOf, sizeOf } from '../kernel-tensors.js';
+import { expectShape, inputOf, sizeOf } from '../kernel-tensors.js';
 import type { KernelHeap } from './heap.js';
 import { standardKernel } from './heap.js';
 
 /**
  * `Exp` with a relative error below 2.5e-7, and `GreaterEqual`, `Less` and `Maximum` of tensors of one shape or with a scalar, all of
- * float32. (The standard softmax is fast and stays.)
+ * float32; `BispikScale`, a tensor times a number. (The standard softmax is fast and stays.)
  */
 export function elementwiseKernels(heap: KernelHeap): KernelConfig[] {
   return [
     { kernelName: 'Exp', backendName: 'wasm', kernelFunc: exp(heap, standardKernel('Exp')) },
+    { kernelName: 'BispikScale', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => scale(heap, inputOf(inputs, 'x'), Number(attrs?.['factor'])) },
     { kernelName: 'GreaterEqual', backendName: 'wasm', kernelFunc: pairwise(heap, 'GreaterEqual') },
     { kernelName: 'Less', backendName: 'wasm', kernelFunc: pairwise(heap, 'Less') },
     { kernelName: 'Maximum', backendName: 'wasm', kernelFunc: pairwise(heap, 'Maximum') },
@@ -25,6 +26,13 @@ function exp(heap: KernelHeap, standard: KernelFunc): KernelFunc {
     heap.call.exp(heap.address(x), heap.address(out), sizeOf(x.shape));
     return out;
   };
+}
+
+function scale(heap: KernelHeap, x: TensorInfo, factor: number): TensorInfo {
+  expectShape(x, x.shape, 'x');
+  const out = heap.output(x.shape);
+  heap.call.scaleFloats(heap.address(x), heap.address(out), sizeOf(x.shape), factor);
+  return out;
 }
 
 function pairwise(heap: KernelHeap, name: 'GreaterEqual' | 'Less' | 'Maximum'): KernelFunc {

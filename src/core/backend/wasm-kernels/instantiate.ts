@@ -6,7 +6,7 @@ export const KERNEL_EXPORTS = [
   'spikeMatMul', 'spikeMatMulScratchBytes', 'spikeMatMulGradW', 'spikeMatMulGradWScratchBytes',
   'attention', 'attentionScratchBytes', 'attentionGrad', 'attentionGradScratchBytes',
   'layerNorm', 'layerNormGrad', 'crossEntropy', 'headLosses', 'adamStep',
-  'maximum', 'copyRuns', 'gather', 'greaterEqual', 'less', 'repeatRuns', 'transposeMatrices',
+  'maximum', 'scaleFloats', 'copyRuns', 'gather', 'greaterEqual', 'less', 'repeatRuns', 'transposeMatrices',
 ] as const;
 export type KernelExport = (typeof KERNEL_EXPORTS)[number];
 export type KernelExports = Readonly<Record<KernelExport, (...values: number[]) => number>>;
