@@ -45,7 +45,7 @@ def random_student(
     weights: Parameters = {}
     for name, size in student_shapes(config).items():
         noise = torch.randn(size, generator=generator, dtype=torch.float64)
-        weights[name] = _initial(name, noise, rates)
+        weights[name] = initial_value(name, noise, rates)
     if config.learned_neurons:
         rows = slice(POSITION_OFFSET, POSITION_OFFSET + config.shape.context)
         for name, source in (("embed_tokens", teacher[PREFIX + "embed_tokens.weight"]),
@@ -61,7 +61,7 @@ def random_student(
     return weights
 
 
-def _initial(name: str, noise: Tensor, rates: Rates) -> Tensor:
+def initial_value(name: str, noise: Tensor, rates: Rates) -> Tensor:
     """Starting value of a parameter from standard normal noise."""
     kind = name.rsplit(".", 2)[-2:]
     if name.startswith("embed"):

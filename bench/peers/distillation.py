@@ -34,13 +34,14 @@ class Distillation:
 def attention_loss(student: list[Tensor], teacher: list[Tensor], neuron: Neuron, gamma: float) -> Tensor:
     """SAA: gamma (mean map - rate of the teacher's probabilities)^2 + (1 - gamma) (mean map - probabilities)^2 over causal pairs."""
     length = teacher[0].shape[-1]
-    causal = torch.ones(length, length, dtype=torch.bool).tril()
+    causal = torch.ones(length, length, dtype=teacher[0].dtype, device=teacher[0].device).tril()
+    pairs = teacher[0][..., 0].numel() * (length + 1) / 2
     layers = []
     for mean_map, probabilities in zip(student, teacher):
         with torch.no_grad():
             rate = lif(probabilities.expand(neuron.time_steps, *probabilities.shape), neuron)[0].mean(0)
         mixed = gamma * (mean_map - rate) ** 2 + (1 - gamma) * (mean_map - probabilities) ** 2
-        layers.append(mixed[..., causal].mean())
+        layers.append((mixed * causal).sum() / pairs)
     return torch.stack(layers).mean()
 
 

@@ -133,11 +133,11 @@ class Student:
         """Attention spikes (T, B, H, L, L): a neuron per query-key pair whose current is the overlap; future pairs never fire."""
         current = query @ key.transpose(3, 4)
         length = current.shape[-1]
-        causal = torch.ones(length, length, dtype=current.dtype).tril()
+        causal = torch.ones(length, length, dtype=current.dtype, device=current.device).tril()
         if self.config.learned_neurons:
             current = self.weights[f"layers.{layer}.attention.gain"].view(-1, 1, 1) * current
         if self.config.relative_bias:
-            row = torch.arange(length)
+            row = torch.arange(length, device=current.device)
             distance = (row[:, None] - row[None, :]).clamp(min=0)
             current = current + self.weights[f"layers.{layer}.attention.distance_bias"][:, distance]
         spikes, membranes = lif(current * causal, self.config.neuron)

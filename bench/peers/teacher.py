@@ -84,7 +84,7 @@ def _attend(x: Tensor, weights: Parameters, base: str, heads: int) -> tuple[Tens
         return _linear(x, weights, base + name).view(batch, length, heads, head_width).transpose(1, 2)
 
     scores = project("q_proj") @ project("k_proj").transpose(2, 3) / math.sqrt(head_width)
-    future = torch.ones(length, length, dtype=torch.bool).triu(1)
+    future = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)
     probabilities = scores.masked_fill(future, float("-inf")).softmax(-1)
     mixed = (probabilities @ project("v_proj")).transpose(1, 2).reshape(batch, length, width)
     return _linear(mixed, weights, base + "out_proj"), probabilities

@@ -35,7 +35,7 @@ export interface NewTeacher {
  *
  * @returns parameters on the active backend, owned by the caller.
  */
-export function initTeacher(shape: NewTeacher, random: Random): Teacher {
+export function initTeacher(shape: NewTeacher, random: Pick<Random, 'normal'>): Teacher {
   const config: OptConfig = {
     ...shape, family: 'opt', embeddingSize: shape.hiddenSize, normPlacement: 'pre', hasFinalNorm: true, activation: 'relu',
     hasBias: true, hasNormAffine: true, tiedHead: true, layerNormEps: 1e-5,
@@ -43,7 +43,9 @@ export function initTeacher(shape: NewTeacher, random: Random): Teacher {
   const { hiddenSize: D, feedForwardSize: F, layers } = shape;
   const parameters = new Map<string, tf.Tensor>();
   const gaussian = (name: string, size: readonly [number, number], std: number): void => {
-    parameters.set(name, tf.tensor2d(Float32Array.from({ length: size[0] * size[1] }, () => std * random.normal()), [...size]));
+    const values = new Float32Array(size[0] * size[1]);
+    for (let i = 0; i < values.length; i++) values[i] = std * random.normal();
+    parameters.set(name, tf.tensor2d(values, [...size]));
   };
   const linear = (name: string, size: readonly [number, number], depth: number): void => {
     gaussian(`${name}.weight`, size, LINEAR_GAIN / Math.sqrt(size[0] * depth));

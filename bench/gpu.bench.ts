@@ -1,0 +1,58 @@
+/**
+ * Whole distillation steps of a 125M student on a GPU, at several numbers of time steps and batch after batch until memory runs out:
+ *   npm run --silent bench:gpu -- [--time-steps 4,2] [--batches 8,1,2,4,16,32] [--recompute blocks,none] [--set a.b=c] [--out FILE]
+ *   npm run --silent bench:gpu -- --dry --batches 8        without a GPU: counts, and the least time on one of the given speeds
+ * Teacher and student are random, tokens too. Prints one JSON document; `--out` keeps it up to date, so that a run that is cut off loses nothing.
+ * docs/performance.md says what the keys mean.
+ */
+import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { extname } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+import { readGpuFlags } from './support/gpu-flags.js';
+import { describeCommit, describeMachine } from './support/machine.js';
+
+const flags = readGpuFlags();
+const CHILD = fileURLToPath(new URL(`support/gpu-setting${extname(import.meta.url)}`, import.meta.url));
+const end = Date.now() + 1000 * flags.limitS;
+
+interface Setting { readonly preset: string; readonly timeSteps: number; readonly recompute: string }
+const settings: Setting[] = flags.presets.flatMap((preset) => flags.recompute.flatMap((recompute) => flags.timeSteps.map((timeSteps) => ({ preset, timeSteps, recompute }))));
+const document = {
+  commit: process.env['BISPIK_COMMIT'] ?? describeCommit(), machine: describeMachine(), shape: flags.shape, context: flags.context, set: flags.set,
+  limits: flags.dry ? flags.limits : null, students: [] as (Setting & { device: unknown; batches: unknown[]; cutOff: boolean; failed: string | null })[],
+};
+
+function keep(): void {
+  if (flags.out !== null) writeFileSync(flags.out, `${JSON.stringify(document, null, 2)}\n`);
+}
+
+/** Lets a process measure one student, and takes down line after line. */
+async function measure(setting: Setting): Promise<void> {
+  const student = { ...setting, device: null as unknown, batches: [] as unknown[], cutOff: false, failed: null as string | null };
+  document.students.push(student);
+  const args = [...process.execArgv, CHILD, ...process.argv.slice(2), '--presets', setting.preset, '--time-steps', String(setting.timeSteps), '--recompute', setting.recompute];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const timer = setTimeout(() => {
+    student.cutOff = true;
+    child.kill('SIGKILL');
+  }, Math.max(end - Date.now(), 0));
+  const exit = new Promise<number | null>((resolve) => { child.once('close', resolve); });
+  for await (const line of createInterface({ input: child.stdout })) {
+    if (student.device === null) student.device = JSON.parse(line);
+    else student.batches.push(JSON.parse(line));
+    keep();
+  }
+  const code = await exit;
+  clearTimeout(timer);
+  if (code !== 0 && !student.cutOff) student.failed = `the process ended with ${code}; its messages are on standard error`;
+  keep();
+}
+
+for (const setting of settings) {
+  if (Date.now() < end) await measure(setting);
+}
+process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
+if (!document.students.some(({ batches }) => batches.length > 0)) process.exitCode = 1;

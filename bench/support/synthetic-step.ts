@@ -1,0 +1,81 @@
+import * as tf from '@tensorflow/tfjs-core';
+
+import { loadDistillConfig } from '../../src/core/config/load.js';
+import type { DistillConfig } from '../../src/core/config/schema.js';
+import { shippedConfigsFolder } from '../../src/core/config/shipped.js';
+import type { Random } from '../../src/core/corpus/random.js';
+import { createRandom } from '../../src/core/corpus/random.js';
+import { createDistillation, distillationBatches } from '../../src/core/pipeline/distillation.js';
+import { liveRunTeacher } from '../../src/core/pipeline/run-teacher.js';
+import { initTeacher } from '../../src/core/teacher/init.js';
+import { initAdam } from '../../src/core/train/optimizer.js';
+import { soloRunner } from '../../src/core/train/passes.js';
+import type { StepReport } from '../../src/core/train/step.js';
+import { trainStep } from '../../src/core/train/step.js';
+import { silentReporter } from '../../src/core/types.js';
+import type { EngineShape } from './engine-shapes.js';
+
+/** The shipped recipe that has each preset. */
+const RECIPES = { paper: 'paper.yaml', practical: 'stories.yaml' } as const;
+export type Preset = keyof typeof RECIPES;
+export const isPreset = (name: string): name is Preset => name in RECIPES;
+
+/** What is distilled, beside the shape of teacher and student. */
+export interface StepSetting {
+  readonly preset: Preset;
+  /** T */ readonly timeSteps: number;
+  /** L */ readonly context: number;
+  readonly recompute: string;
+  /** Further keys of the configuration. */ readonly overrides: readonly string[];
+  /** Training windows the start is calibrated on; 0: all weights are 0, for a device whose values mean nothing. */ readonly calibrationSequences: number;
+}
+
+/** Distillation steps at any batch size, with one teacher and student. */
+export interface SyntheticStep {
+  readonly config: DistillConfig;
+  /** Trained numbers. */ readonly parameters: number;
+  /** A whole step: batch, both forward passes, losses, backward pass, clipping, AdamW; done when it returns. */ step(batch: number): Promise<StepReport>;
+  dispose(): void;
+}
+
+/** Random normals, over and over: making 125 million of them one by one takes longer than the steps do. */
+function repeatedNormals(random: Random): Pick<Random, 'normal'> {
+  const pool = Float32Array.from({ length: 1_000_003 }, () => random.normal());
+  let next = 0;
+  return { normal: () => pool[next++ % pool.length] as number };
+}
+
+/** A random teacher and a student of the same widths by a shipped recipe, on the active backend; random tokens. */
+export async function openSyntheticStep(shape: EngineShape, setting: StepSetting): Promise<SyntheticStep> {
+  const { preset, timeSteps, context, recompute, overrides, calibrationSequences } = setting;
+  const config = await loadDistillConfig({
+    file: `${shippedConfigsFolder()}/distill/${RECIPES[preset]}`,
+    overrides: [`student.timeSteps=${timeSteps}`, 'student.init=random', `train.context=${context}`, `train.recompute=${recompute}`, `calibration.sequences=${Math.max(calibrationSequences, 1)}`, ...overrides],
+  });
+  const random = createRandom(config.seed);
+  const normals = calibrationSequences > 0 ? repeatedNormals(random) : { normal: () => 0 };
+  const teacher = initTeacher({ ...shape, bosId: null, eosId: null, padId: null }, normals);
+  const tokens = Int32Array.from({ length: 64 * (context + 1) }, () => random.integer(shape.vocabSize));
+  const task = await createDistillation({
+    config, teacher: liveRunTeacher(teacher, []), trainTokens: tokens, exportStudent: () => Promise.resolve(), ctx: { reporter: silentReporter, signal: new AbortController().signal },
+  }, calibrationSequences === 0);
+  const { beta1, beta2, epsilon, weightDecay, clipNorm, learningRate } = config.train;
+  const options = { adam: { beta1, beta2, epsilon, weightDecay }, learningRate: learningRate / 10, clipNorm, hasTermNorms: false, runner: soloRunner };
+  const first = [...task.parameters.values()][0] as tf.Tensor;
+  let state = initAdam(task.parameters);
+  const step = async (batch: number): Promise<StepReport> => {
+    const batches = distillationBatches(tokens, { ...config, train: { ...config.train, batch } });
+    const next = await trainStep(task, { batches: [batches.next()], state }, options);
+    ({ state } = next);
+    await tf.tidy(() => tf.slice(tf.reshape(first, [-1]), 0, 1)).data(); // the update is only recorded when a step returns
+    return next.report;
+  };
+  const parameters = [...task.parameters.values()].reduce((sum, { size }) => sum + size, 0);
+  return {
+    config, parameters, step,
+    dispose: () => {
+      task.dispose();
+      tf.dispose([...teacher.parameters.values(), ...state.mean.values(), ...state.square.values()]);
+    },
+  };
+}
