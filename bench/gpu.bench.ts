@@ -19,40 +19,58 @@ const CHILD = fileURLToPath(new URL(`support/gpu-setting${extname(import.meta.ur
 const end = Date.now() + 1000 * flags.limitS;
 
 interface Setting { readonly preset: string; readonly timeSteps: number; readonly recompute: string }
+interface BatchResult { readonly batch: number; readonly error?: string }
+interface Student extends Setting { device: object | null; readonly batches: BatchResult[]; cutOff: boolean; failed: string | null }
 const settings: Setting[] = flags.presets.flatMap((preset) => flags.recompute.flatMap((recompute) => flags.timeSteps.map((timeSteps) => ({ preset, timeSteps, recompute }))));
 const document = {
   commit: process.env['BISPIK_COMMIT'] ?? describeCommit(), machine: describeMachine(), shape: flags.shape, context: flags.context, set: flags.set,
-  limits: flags.dry ? flags.limits : null, students: [] as (Setting & { device: unknown; batches: unknown[]; cutOff: boolean; failed: string | null })[],
+  limits: flags.dry ? flags.limits : null, students: [] as Student[],
 };
 
 function keep(): void {
   if (flags.out !== null) writeFileSync(flags.out, `${JSON.stringify(document, null, 2)}\n`);
 }
 
-/** Lets a process measure one student, and takes down line after line. */
-async function measure(setting: Setting): Promise<void> {
-  const student = { ...setting, device: null as unknown, batches: [] as unknown[], cutOff: false, failed: null as string | null };
-  document.students.push(student);
-  const args = [...process.execArgv, CHILD, ...process.argv.slice(2), '--presets', setting.preset, '--time-steps', String(setting.timeSteps), '--recompute', setting.recompute];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+/** Lets a process measure one student, and takes down line after line. @returns the batch that failed, or null. */
+async function measure(student: Student, batches: readonly number[]): Promise<number | null> {
+  const { preset, timeSteps, recompute } = student;
+  const own = ['--presets', preset, '--time-steps', String(timeSteps), '--recompute', recompute, '--batches', batches.join(',')];
+  const child = spawn(process.execPath, [...process.execArgv, CHILD, ...process.argv.slice(2), ...own], { stdio: ['ignore', 'pipe', 'inherit'] });
   const timer = setTimeout(() => {
     student.cutOff = true;
     child.kill('SIGKILL');
   }, Math.max(end - Date.now(), 0));
   const exit = new Promise<number | null>((resolve) => { child.once('close', resolve); });
+  let isFirst = true;
   for await (const line of createInterface({ input: child.stdout })) {
-    if (student.device === null) student.device = JSON.parse(line);
-    else student.batches.push(JSON.parse(line));
+    const found = JSON.parse(line) as object;
+    if (isFirst) student.device ??= found;
+    else student.batches.push(found as BatchResult);
+    isFirst = false;
     keep();
   }
   const code = await exit;
   clearTimeout(timer);
   if (code !== 0 && !student.cutOff) student.failed = `the process ended with ${code}; its messages are on standard error`;
   keep();
+  const last = student.batches.at(-1);
+  return last?.error === undefined ? null : last.batch;
+}
+
+/** Batches in their order; after one that fails a new process goes on with those that are smaller. */
+async function measureAll(setting: Setting): Promise<void> {
+  const student: Student = { ...setting, device: null, batches: [], cutOff: false, failed: null };
+  document.students.push(student);
+  let batches = flags.batches;
+  while (batches.length > 0 && Date.now() < end) {
+    const failed = await measure(student, batches);
+    const done = new Set(student.batches.map(({ batch }) => batch));
+    batches = failed === null ? [] : batches.filter((batch) => batch < failed && !done.has(batch));
+  }
 }
 
 for (const setting of settings) {
-  if (Date.now() < end) await measure(setting);
+  if (Date.now() < end) await measureAll(setting);
 }
 process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
 if (!document.students.some(({ batches }) => batches.length > 0)) process.exitCode = 1;
