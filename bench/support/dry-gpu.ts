@@ -13,6 +13,11 @@ const LIMITS = {
   maxComputeWorkgroupStorageSize: 49_152, maxComputeWorkgroupsPerDimension: 65_535, maxComputeWorkgroupSizeX: 1024, maxComputeInvocationsPerWorkgroup: 1024,
 };
 
+/** The limits of a device that plans of kernels depend on. */
+export function planningLimits(limits: Readonly<Record<string, number>>): Readonly<Record<string, number>> {
+  return Object.fromEntries(Object.keys(LIMITS).map((name) => [name, limits[name] as number]));
+}
+
 /** A buffer with a size and no memory; what is read from it is zeros. */
 class DryBuffer {
   readonly size: number;

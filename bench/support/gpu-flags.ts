@@ -13,10 +13,12 @@ export interface GpuFlags {
   readonly timeSteps: readonly number[];
   readonly batches: readonly number[];
   readonly recompute: readonly string[];
+  /** Values of train.precision. */ readonly precision: readonly string[];
   readonly context: number;
   readonly calibrationSequences: number;
   /** Further keys of the configuration. */ readonly set: readonly string[];
   /** No device: count, and say what the limits below would allow. */ readonly dry: boolean;
+  /** Of the device that is not there, as WebGPU calls them; what is absent is a large GPU's. */ readonly deviceLimits: Readonly<Record<string, number>>;
   readonly limits: DeviceLimits;
   /** Timed steps of one batch end after this long, though not before the third. */ readonly secondsPerBatch: number;
   /** No student is begun, and none goes on, after this long. */ readonly limitS: number;
@@ -26,10 +28,10 @@ export interface GpuFlags {
 const OPTIONS = {
   shape: { type: 'string', default: '125m' }, 'hidden-size': { type: 'string' }, layers: { type: 'string' }, heads: { type: 'string' }, 'vocab-size': { type: 'string' },
   presets: { type: 'string', default: 'paper' }, 'time-steps': { type: 'string', default: '4,2' }, batches: { type: 'string', default: '8,1,2,4,16,32' },
-  recompute: { type: 'string', default: 'blocks,none' }, context: { type: 'string', default: '1024' }, 'calibration-sequences': { type: 'string', default: '1' },
-  set: { type: 'string', multiple: true }, dry: { type: 'boolean', default: false },
+  recompute: { type: 'string', default: 'blocks,none' }, precision: { type: 'string', default: 'float32,mixed' }, context: { type: 'string', default: '1024' }, 'calibration-sequences': { type: 'string', default: '1' },
+  set: { type: 'string', multiple: true }, dry: { type: 'boolean', default: false }, 'device-limits': { type: 'string', default: '{}' },
   'operations-per-second': { type: 'string', default: '67e12' }, 'bytes-per-second': { type: 'string', default: '4.8e12' },
-  'seconds-per-batch': { type: 'string', default: '6' }, 'limit-s': { type: 'string', default: '240' }, out: { type: 'string' },
+  'seconds-per-batch': { type: 'string', default: '4' }, 'limit-s': { type: 'string', default: '240' }, out: { type: 'string' },
 } as const;
 
 /** Reads the flags of `bench/gpu.bench.ts`. @throws Error that names the flag and what it may be. */
@@ -43,8 +45,8 @@ export function readGpuFlags(args: readonly string[] = process.argv.slice(2)): G
   const numbers = (flag: 'time-steps' | 'batches'): number[] => values[flag].split(',').map((text) => number(flag, text));
   return {
     shape: readShape(values, number), presets: values.presets.split(',').map(readPreset),
-    timeSteps: numbers('time-steps'), batches: numbers('batches'), recompute: values.recompute.split(','), context: number('context', values.context),
-    calibrationSequences: number('calibration-sequences', values['calibration-sequences']), set: values.set ?? [], dry: values.dry,
+    timeSteps: numbers('time-steps'), batches: numbers('batches'), recompute: values.recompute.split(','), precision: values.precision.split(','), context: number('context', values.context),
+    calibrationSequences: number('calibration-sequences', values['calibration-sequences']), set: values.set ?? [], dry: values.dry, deviceLimits: JSON.parse(values['device-limits']) as Record<string, number>,
     limits: { operationsPerSecond: number('operations-per-second', values['operations-per-second']), bytesPerSecond: number('bytes-per-second', values['bytes-per-second']) },
     secondsPerBatch: number('seconds-per-batch', values['seconds-per-batch']), limitS: number('limit-s', values['limit-s']), out: values.out ?? null,
   };

@@ -31,7 +31,7 @@ export interface WebGpuDocument {
   readonly context: number;
   readonly set: readonly string[];
   readonly students: readonly {
-    readonly preset: string; readonly timeSteps: number; readonly recompute: string; readonly cutOff: boolean; readonly failed: string | null;
+    readonly preset: string; readonly timeSteps: number; readonly recompute: string; readonly precision: string; readonly cutOff: boolean; readonly failed: string | null;
     readonly device: { readonly device: string; readonly peak: { readonly operationsPerSecond: number; readonly bytesPerSecond: number } | null } | null;
     readonly batches: readonly WebGpuBatch[];
   }[];
@@ -71,18 +71,18 @@ function fastestPeer(torch: TorchDocument | null, timeSteps: number, batch: numb
 }
 
 function webgpuRows({ webgpu, torch }: GpuResults): string[][] {
-  return (webgpu?.students ?? []).flatMap(({ preset, timeSteps, recompute, batches, failed }) => [
+  return (webgpu?.students ?? []).flatMap(({ preset, timeSteps, recompute, precision, batches, failed }) => [
     ...batches.map((one) => {
       const peer = fastestPeer(torch, timeSteps, one.batch);
       const gap = one.profile?.largestGap ?? null;
       return [
-        `${preset}, T ${timeSteps}, ${recompute}`, String(one.batch), one.error ?? round(one.tokensPerSecond), times(one.stepMs), gigabytes(one.peakAllocatedBytes), gigabytes(one.cardBytes),
+        `${preset}, T ${timeSteps}, recompute ${recompute}, ${precision}`, String(one.batch), one.error ?? round(one.tokensPerSecond), times(one.stepMs), gigabytes(one.peakAllocatedBytes), gigabytes(one.cardBytes),
         round(one.dispatches), gigabytes(one.boundBytes), scientific(one.operations, 'T'),
         one.profile === undefined ? '–' : `${(100 * one.profile.utilisation).toFixed(0)} %`, gap === null ? '–' : `${gap.ms.toFixed(2)} ms, ${gap.after} to ${gap.before}`,
         peer === null || one.tokensPerSecond === undefined ? '–' : `${(one.tokensPerSecond / peer.tokensPerSecond).toFixed(2)} (${peer.mode})`,
       ];
     }),
-    ...(failed === null ? [] : [[`${preset}, T ${timeSteps}, ${recompute}`, '–', failed, ...Array.from({ length: 9 }, () => '–')]]),
+    ...(failed === null ? [] : [[`${preset}, T ${timeSteps}, recompute ${recompute}, ${precision}`, '–', failed, ...Array.from({ length: 9 }, () => '–')]]),
   ]);
 }
 

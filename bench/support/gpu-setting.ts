@@ -6,12 +6,17 @@ import { execFileSync } from 'node:child_process';
 
 import * as tf from '@tensorflow/tfjs-core';
 
+import type { GpuBackend } from '../../src/core/backend/webgpu-kernels/gpu.js';
 import type { DevicePeak } from '../../src/core/backend/profile/device-peak.js';
 import { measurePeak, peakEffort } from '../../src/core/backend/profile/device-peak.js';
-import { prepareBackend } from '../../src/core/pipeline/prepare-backend.js';
+import { estimateMemory } from '../../src/core/distill/memory-estimate.js';
+import { stepSizes } from '../../src/core/distill/step-sizes.js';
+import { hasKernel } from '../../src/core/ops/kernels.js';
+import { prepareBackend, preparePrecision } from '../../src/core/pipeline/prepare-backend.js';
 import { describeProfile } from '../../src/core/train/profile.js';
 import type { StepReport } from '../../src/core/train/step.js';
-import { startDryGpu } from './dry-gpu.js';
+import { silentReporter } from '../../src/core/types.js';
+import { planningLimits, startDryGpu } from './dry-gpu.js';
 import { readGpuFlags } from './gpu-flags.js';
 import { watchMemory } from './gpu-memory.js';
 import { rooflineOf } from './roofline.js';
@@ -19,12 +24,11 @@ import { quantile, summary } from './statistics.js';
 import { countStep } from './step-counts.js';
 import { openSyntheticStep } from './synthetic-step.js';
 
-const WARM_UP = 2;
 /** Timed steps of a batch, as far as its time allows. */
 const [LEAST_STEPS, MOST_STEPS] = [3, 20];
 
 const flags = readGpuFlags();
-const [timeSteps, preset, recompute] = [flags.timeSteps[0]!, flags.presets[0]!, flags.recompute[0]!];
+const [timeSteps, preset, recompute, precision] = [flags.timeSteps[0]!, flags.presets[0]!, flags.recompute[0]!, flags.precision[0]!];
 const say = (line: object): void => { process.stdout.write(`${JSON.stringify(line)}\n`); };
 
 /** Memory in use on the first NVIDIA card, whoever uses it [bytes]; null where that cannot be asked. */
@@ -39,22 +43,26 @@ function cardMemory(): number | null {
 
 async function start(): Promise<{ device: string; peak: DevicePeak | null }> {
   if (flags.dry) {
-    await startDryGpu();
+    await startDryGpu(flags.deviceLimits);
     return { device: 'none: launches are planned and counted, nothing is computed', peak: null };
   }
-  const { device, capabilities } = await prepareBackend('webgpu');
-  return { device, peak: await measurePeak(peakEffort({ isGpu: true, isEmulated: capabilities.software })) };
+  const backend = await prepareBackend('webgpu');
+  if (precision === 'mixed') await preparePrecision({ precision: 'mixed' }, backend, { ...silentReporter, notice: (text) => { notices.push(text); } });
+  return { device: backend.device, peak: await measurePeak(peakEffort({ isGpu: true, isEmulated: backend.capabilities.software })) };
 }
 
+const notices: string[] = [];
 const idleCardBytes = cardMemory();
 const { device, peak } = await start();
 const memory = watchMemory();
 const began = performance.now();
 const synthetic = await openSyntheticStep(flags.shape, {
-  preset, timeSteps, recompute, context: flags.context, overrides: flags.set, calibrationSequences: flags.dry ? 0 : flags.calibrationSequences,
+  preset, timeSteps, recompute, precision, context: flags.context, overrides: flags.set, calibrationSequences: flags.dry ? 0 : flags.calibrationSequences,
 });
-say({ device, peak, parameters: synthetic.parameters, startMs: performance.now() - began });
+const { limits } = (tf.backend() as unknown as GpuBackend).device;
+say({ device, peak, notices, limits: planningLimits(limits), parameters: synthetic.parameters, startMs: performance.now() - began });
 
+const kernels = { streamsAttention: hasKernel('BispikAlignedAttention'), hasHeadKernel: hasKernel('BispikHeadLosses') };
 const meanRate = ({ rates }: StepReport): number => rates.reduce((sum, { rate }) => sum + rate, 0) / rates.length;
 
 async function timeBatch(batch: number): Promise<{ times: number[]; report: StepReport }> {
@@ -70,14 +78,14 @@ async function timeBatch(batch: number): Promise<{ times: number[]; report: Step
 }
 
 async function measureBatch(batch: number): Promise<object> {
-  memory.restart();
   const firstFrom = performance.now();
   await synthetic.step(batch);
   const firstStepMs = performance.now() - firstFrom;
-  for (let i = 1; i < WARM_UP && !flags.dry; i++) await synthetic.step(batch);
+  memory.restart(); // after the first step, which uploads what was made in ordinary memory
   const { counts, profile } = await countStep(async () => { await synthetic.step(batch); });
   const tokensPerStep = batch * flags.context;
-  const bytes = { peakUsedBytes: memory.peakUsedBytes(), peakAllocatedBytes: memory.peakAllocatedBytes() };
+  const { peakBytes: estimatedPeakBytes } = estimateMemory(stepSizes({ ...synthetic.config, train: { ...synthetic.config.train, batch } }, synthetic.teacher, kernels));
+  const bytes = { estimatedPeakBytes, peakUsedBytes: memory.peakUsedBytes(), peakAllocatedBytes: memory.peakAllocatedBytes() };
   if (peak === null) {
     const roofline = rooflineOf(profile.kernels, flags.limits);
     return { ...counts, ...bytes, roofline, rooflineTokensPerSecond: 1000 * tokensPerStep / roofline.ms, kernels: profile.kernels };

@@ -7,9 +7,10 @@ import type { Random } from '../../src/core/corpus/random.js';
 import { createRandom } from '../../src/core/corpus/random.js';
 import { createDistillation, distillationBatches } from '../../src/core/pipeline/distillation.js';
 import { liveRunTeacher } from '../../src/core/pipeline/run-teacher.js';
+import type { OptConfig } from '../../src/core/teacher/config.js';
 import { initTeacher } from '../../src/core/teacher/init.js';
 import { initAdam } from '../../src/core/train/optimizer.js';
-import { soloRunner } from '../../src/core/train/passes.js';
+import { mixedRunner, soloRunner } from '../../src/core/train/passes.js';
 import type { StepReport } from '../../src/core/train/step.js';
 import { trainStep } from '../../src/core/train/step.js';
 import { silentReporter } from '../../src/core/types.js';
@@ -26,6 +27,7 @@ export interface StepSetting {
   /** T */ readonly timeSteps: number;
   /** L */ readonly context: number;
   readonly recompute: string;
+  readonly precision: string;
   /** Further keys of the configuration. */ readonly overrides: readonly string[];
   /** Training windows the start is calibrated on; 0: all weights are 0, for a device whose values mean nothing. */ readonly calibrationSequences: number;
 }
@@ -33,6 +35,7 @@ export interface StepSetting {
 /** Distillation steps at any batch size, with one teacher and student. */
 export interface SyntheticStep {
   readonly config: DistillConfig;
+  readonly teacher: OptConfig;
   /** Trained numbers. */ readonly parameters: number;
   /** A whole step: batch, both forward passes, losses, backward pass, clipping, AdamW; done when it returns. */ step(batch: number): Promise<StepReport>;
   dispose(): void;
@@ -47,10 +50,13 @@ function repeatedNormals(random: Random): Pick<Random, 'normal'> {
 
 /** A random teacher and a student of the same widths by a shipped recipe, on the active backend; random tokens. */
 export async function openSyntheticStep(shape: EngineShape, setting: StepSetting): Promise<SyntheticStep> {
-  const { preset, timeSteps, context, recompute, overrides, calibrationSequences } = setting;
+  const { preset, timeSteps, context, recompute, precision, overrides, calibrationSequences } = setting;
   const config = await loadDistillConfig({
     file: `${shippedConfigsFolder()}/distill/${RECIPES[preset]}`,
-    overrides: [`student.timeSteps=${timeSteps}`, 'student.init=random', `train.context=${context}`, `train.recompute=${recompute}`, `calibration.sequences=${Math.max(calibrationSequences, 1)}`, ...overrides],
+    overrides: [
+      `student.timeSteps=${timeSteps}`, 'student.init=random', `train.context=${context}`, `train.recompute=${recompute}`, `train.precision=${precision}`,
+      `calibration.sequences=${Math.max(calibrationSequences, 1)}`, ...overrides,
+    ],
   });
   const random = createRandom(config.seed);
   const normals = calibrationSequences > 0 ? repeatedNormals(random) : { normal: () => 0 };
@@ -60,7 +66,7 @@ export async function openSyntheticStep(shape: EngineShape, setting: StepSetting
     config, teacher: liveRunTeacher(teacher, []), trainTokens: tokens, exportStudent: () => Promise.resolve(), ctx: { reporter: silentReporter, signal: new AbortController().signal },
   }, calibrationSequences === 0);
   const { beta1, beta2, epsilon, weightDecay, clipNorm, learningRate } = config.train;
-  const options = { adam: { beta1, beta2, epsilon, weightDecay }, learningRate: learningRate / 10, clipNorm, hasTermNorms: false, runner: soloRunner };
+  const options = { adam: { beta1, beta2, epsilon, weightDecay }, learningRate: learningRate / 10, clipNorm, hasTermNorms: false, runner: config.train.precision === 'mixed' ? mixedRunner : soloRunner };
   const first = [...task.parameters.values()][0] as tf.Tensor;
   let state = initAdam(task.parameters);
   const step = async (batch: number): Promise<StepReport> => {
@@ -72,7 +78,7 @@ export async function openSyntheticStep(shape: EngineShape, setting: StepSetting
   };
   const parameters = [...task.parameters.values()].reduce((sum, { size }) => sum + size, 0);
   return {
-    config, parameters, step,
+    config, teacher: teacher.config, parameters, step,
     dispose: () => {
       task.dispose();
       tf.dispose([...teacher.parameters.values(), ...state.mean.values(), ...state.square.values()]);

@@ -13,7 +13,7 @@ export async function prepareBackend(name: BackendName): Promise<BackendChoice> 
 }
 
 /** Readies what `train.precision` asks for on a started backend, and says what computes. @throws BackendError when the backend does not have it. */
-export async function preparePrecision({ precision }: TrainSettings, backend: BackendChoice, reporter: Reporter): Promise<void> {
+export async function preparePrecision({ precision }: Pick<TrainSettings, 'precision'>, backend: BackendChoice, reporter: Reporter): Promise<void> {
   if (precision === 'float32') return;
   const { isReady, details } = await prepareHalfProducts(backend.name);
   if (!isReady) {
