@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
@@ -81,5 +81,21 @@ describe('e2e: the whole path on WebGPU', function () {
     expect(written.tokens).to.equal(4);
     expect(written.backend).to.equal('webgpu');
     expect(written.text).to.contain(streamed);
+  });
+
+  it('20 steps from that student: the same curve twice, and on wasm to 1e-3', async () => {
+    const losses = async (backend: 'webgpu' | 'wasm', run: string): Promise<number[]> => {
+      const config = await loadDistillConfig({
+        file: at('student.yaml'),
+        // At the recipe's own rate of .01 a spike on the edge of its threshold soon sets any two backends apart.
+        overrides: [`run=${at(run)}`, `student.from=${at('run/student')}`, `backend=${backend}`, 'train.learningRate=0.001', 'train.logEvery=1'],
+      });
+      await distill({ config, profile: false, threads: null }, CONTEXT);
+      return (await readFile(at(`${run}/metrics.jsonl`), 'utf8')).trim().split('\n').map((line) => (JSON.parse(line) as { loss: number }).loss);
+    };
+    const first = await losses('webgpu', 'first');
+    expect(first).to.have.length(20);
+    expect(await losses('webgpu', 'second')).to.deep.equal(first);
+    (await losses('wasm', 'on-wasm')).forEach((loss, step) => { expect(first[step]! / loss, `step ${step + 1}`).to.be.within(0.999, 1.001); });
   });
 });
