@@ -77,6 +77,18 @@ async function timeBatch(batch: number): Promise<{ times: number[]; report: Step
   return { times, report: report! };
 }
 
+/** Processor time of steps of which nothing is computed: what it takes to plan and record one [ms]. */
+async function recordSteps(batch: number): Promise<number[]> {
+  const times: number[] = [];
+  for (let i = 0; i < MOST_STEPS; i++) {
+    const before = process.cpuUsage();
+    await synthetic.step(batch);
+    const { user, system } = process.cpuUsage(before);
+    times.push((user + system) / 1000);
+  }
+  return times;
+}
+
 async function measureBatch(batch: number): Promise<object> {
   const firstFrom = performance.now();
   await synthetic.step(batch);
@@ -88,7 +100,7 @@ async function measureBatch(batch: number): Promise<object> {
   const bytes = { estimatedPeakBytes, peakUsedBytes: memory.peakUsedBytes(), peakAllocatedBytes: memory.peakAllocatedBytes() };
   if (peak === null) {
     const roofline = rooflineOf(profile.kernels, flags.limits);
-    return { ...counts, ...bytes, roofline, rooflineTokensPerSecond: 1000 * tokensPerStep / roofline.ms, kernels: profile.kernels };
+    return { ...counts, ...bytes, recordMs: summary(await recordSteps(batch)), roofline, rooflineTokensPerSecond: 1000 * tokensPerStep / roofline.ms, kernels: profile.kernels };
   }
   const { times, report } = await timeBatch(batch);
   return {
