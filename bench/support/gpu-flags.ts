@@ -15,7 +15,7 @@ export interface GpuFlags {
   readonly recompute: readonly string[];
   /** Values of train.precision. */ readonly precision: readonly string[];
   readonly context: number;
-  readonly calibrationSequences: number;
+  /** Whether students start as a run's do, at chosen firing rates; else at random. */ readonly calibrated: boolean;
   /** Further keys of the configuration. */ readonly set: readonly string[];
   /** No device: count, and say what the limits below would allow. */ readonly dry: boolean;
   /** Of the device that is not there, as WebGPU calls them; what is absent is a large GPU's. */ readonly deviceLimits: Readonly<Record<string, number>>;
@@ -28,7 +28,7 @@ export interface GpuFlags {
 const OPTIONS = {
   shape: { type: 'string', default: '125m' }, 'hidden-size': { type: 'string' }, layers: { type: 'string' }, heads: { type: 'string' }, 'vocab-size': { type: 'string' },
   presets: { type: 'string', default: 'paper' }, 'time-steps': { type: 'string', default: '4,2' }, batches: { type: 'string', default: '8,1,2,4,16,32' },
-  recompute: { type: 'string', default: 'blocks,none' }, precision: { type: 'string', default: 'float32,mixed' }, context: { type: 'string', default: '1024' }, 'calibration-sequences': { type: 'string', default: '1' },
+  recompute: { type: 'string', default: 'blocks,none' }, precision: { type: 'string', default: 'float32,mixed' }, context: { type: 'string', default: '1024' }, calibrated: { type: 'boolean', default: false },
   set: { type: 'string', multiple: true }, dry: { type: 'boolean', default: false }, 'device-limits': { type: 'string', default: '{}' },
   'operations-per-second': { type: 'string', default: '67e12' }, 'bytes-per-second': { type: 'string', default: '4.8e12' },
   'seconds-per-batch': { type: 'string', default: '4' }, 'limit-s': { type: 'string', default: '240' }, out: { type: 'string' },
@@ -46,7 +46,7 @@ export function readGpuFlags(args: readonly string[] = process.argv.slice(2)): G
   return {
     shape: readShape(values, number), presets: values.presets.split(',').map(readPreset),
     timeSteps: numbers('time-steps'), batches: numbers('batches'), recompute: values.recompute.split(','), precision: values.precision.split(','), context: number('context', values.context),
-    calibrationSequences: number('calibration-sequences', values['calibration-sequences']), set: values.set ?? [], dry: values.dry, deviceLimits: JSON.parse(values['device-limits']) as Record<string, number>,
+    calibrated: values.calibrated, set: values.set ?? [], dry: values.dry, deviceLimits: JSON.parse(values['device-limits']) as Record<string, number>,
     limits: { operationsPerSecond: number('operations-per-second', values['operations-per-second']), bytesPerSecond: number('bytes-per-second', values['bytes-per-second']) },
     secondsPerBatch: number('seconds-per-batch', values['seconds-per-batch']), limitS: number('limit-s', values['limit-s']), out: values.out ?? null,
   };

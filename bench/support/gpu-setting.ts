@@ -57,7 +57,7 @@ const { device, peak } = await start();
 const memory = watchMemory();
 const began = performance.now();
 const synthetic = await openSyntheticStep(flags.shape, {
-  preset, timeSteps, recompute, precision, context: flags.context, overrides: flags.set, calibrationSequences: flags.dry ? 0 : flags.calibrationSequences,
+  preset, timeSteps, recompute, precision, context: flags.context, overrides: flags.set, weights: flags.dry ? 'zero' : flags.calibrated ? 'calibrated' : 'random',
 });
 const { limits } = (tf.backend() as unknown as GpuBackend).device;
 say({ device, peak, notices, limits: planningLimits(limits), parameters: synthetic.parameters, startMs: performance.now() - began });

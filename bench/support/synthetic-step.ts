@@ -29,7 +29,7 @@ export interface StepSetting {
   readonly recompute: string;
   readonly precision: string;
   /** Further keys of the configuration. */ readonly overrides: readonly string[];
-  /** Training windows the start is calibrated on; 0: all weights are 0, for a device whose values mean nothing. */ readonly calibrationSequences: number;
+  /** `zero`: for a device whose values mean nothing. `random`: at once. `calibrated`: as a run starts, which takes 10 s at 125M before the first step. */ readonly weights: 'zero' | 'random' | 'calibrated';
 }
 
 /** Distillation steps at any batch size, with one teacher and student. */
@@ -48,23 +48,39 @@ function repeatedNormals(random: Random): Pick<Random, 'normal'> {
   return { normal: () => pool[next++ % pool.length] as number };
 }
 
+/** Normal matrices whose currents reach the threshold now and then, gains that lift embeddings to it, biases of 0: sites fire, at rates nobody chose. */
+function fillParameters(parameters: ReadonlyMap<string, tf.Tensor>, { normal }: Pick<Random, 'normal'>): void {
+  for (const [name, variable] of parameters) {
+    const [inputs = 1] = variable.shape;
+    const isMatrix = variable.shape.length === 2 && name.endsWith('weight');
+    const std = name.startsWith('embed') ? 0.02 : 2 / Math.sqrt(inputs);
+    const constant = name.endsWith('entry.gain') ? 50 : name.endsWith('gain') || name.endsWith('norm.weight') ? 1 : 0;
+    const values = new Float32Array(variable.size).fill(constant);
+    if (isMatrix) for (let i = 0; i < values.length; i++) values[i] = std * normal();
+    const filled = tf.tensor(values, variable.shape, 'float32');
+    (variable as tf.Variable).assign(filled);
+    filled.dispose();
+  }
+}
+
 /** A random teacher and a student of the same widths by a shipped recipe, on the active backend; random tokens. */
 export async function openSyntheticStep(shape: EngineShape, setting: StepSetting): Promise<SyntheticStep> {
-  const { preset, timeSteps, context, recompute, precision, overrides, calibrationSequences } = setting;
+  const { preset, timeSteps, context, recompute, precision, overrides, weights } = setting;
   const config = await loadDistillConfig({
     file: `${shippedConfigsFolder()}/distill/${RECIPES[preset]}`,
     overrides: [
       `student.timeSteps=${timeSteps}`, 'student.init=random', `train.context=${context}`, `train.recompute=${recompute}`, `train.precision=${precision}`,
-      `calibration.sequences=${Math.max(calibrationSequences, 1)}`, ...overrides,
+      'calibration.sequences=1', ...overrides,
     ],
   });
   const random = createRandom(config.seed);
-  const normals = calibrationSequences > 0 ? repeatedNormals(random) : { normal: () => 0 };
+  const normals = weights === 'zero' ? { normal: () => 0 } : repeatedNormals(random);
   const teacher = initTeacher({ ...shape, bosId: null, eosId: null, padId: null }, normals);
   const tokens = Int32Array.from({ length: 64 * (context + 1) }, () => random.integer(shape.vocabSize));
   const task = await createDistillation({
     config, teacher: liveRunTeacher(teacher, []), trainTokens: tokens, exportStudent: () => Promise.resolve(), ctx: { reporter: silentReporter, signal: new AbortController().signal },
-  }, calibrationSequences === 0);
+  }, weights !== 'calibrated');
+  if (weights === 'random') fillParameters(task.parameters, normals);
   const { beta1, beta2, epsilon, weightDecay, clipNorm, learningRate } = config.train;
   const options = { adam: { beta1, beta2, epsilon, weightDecay }, learningRate: learningRate / 10, clipNorm, hasTermNorms: false, runner: config.train.precision === 'mixed' ? mixedRunner : soloRunner };
   const first = [...task.parameters.values()][0] as tf.Tensor;
