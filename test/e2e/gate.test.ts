@@ -49,8 +49,8 @@ describe('golden: the built-in student against its baseline', function () {
 
   it('passes: quality, energy and rates are what they were; every operation is verified; the reports are written', async () => {
     const result = await evaluate(0, ['builtin:stories-student', '--baseline', BASELINE, '--reports', 'reports', '--verify']);
-    expect(verdicts(result)).to.deep.equal({ 'student.nll': 'same', 'student.energy.ratioBlocks': 'same', 'student.firingRate': 'same' });
-    expect(await readFile(path.join(folder, 'reports', 'gate.junit.xml'), 'utf8')).to.contain('<testsuites tests="3" failures="0">');
+    expect(verdicts(result)).to.deep.equal({ 'student.nll': 'same', 'student.energy.ratioBlocks': 'same', 'student.firingRate': 'same', 'student.bytesReadPerToken': 'same' });
+    expect(await readFile(path.join(folder, 'reports', 'gate.junit.xml'), 'utf8')).to.contain('<testsuites tests="4" failures="0">');
     expect(await readFile(path.join(folder, 'reports', 'gate.md'), 'utf8')).to.contain('## Gate passed');
     const { tokens, sites, spikes, realValued } = result.verification;
     expect(tokens).to.equal(64);
@@ -63,14 +63,14 @@ describe('golden: the built-in student against its baseline', function () {
     // The final norm sharpens the distribution: some 2 % of perplexity.
     const student = await altered('sharper', { tensor: 'final_norm.weight', by: 1.2 });
     const result = await evaluate(8, [student, '--baseline', BASELINE]);
-    expect(verdicts(result)).to.deep.equal({ 'student.nll': 'worse', 'student.energy.ratioBlocks': 'same', 'student.firingRate': 'same' });
+    expect(verdicts(result)).to.deep.equal({ 'student.nll': 'worse', 'student.energy.ratioBlocks': 'same', 'student.firingRate': 'same', 'student.bytesReadPerToken': 'same' });
     const [nll] = result.gate.comparisons;
     expect(nll!.value! - nll!.baseline!).to.be.within(0.01, 0.05);
   });
 
   it('planted extra energy is caught', async () => {
     const result = await evaluate(8, [await altered('eager', { config: { threshold: 0.94 } }), '--baseline', BASELINE]);
-    expect(verdicts(result)).to.include({ 'student.energy.ratioBlocks': 'worse', 'student.firingRate': 'worse' });
+    expect(verdicts(result)).to.include({ 'student.energy.ratioBlocks': 'worse', 'student.firingRate': 'worse', 'student.bytesReadPerToken': 'worse' });
   });
 
   it('blessing: a new baseline, then repeats of it while its noise is not known', async () => {
@@ -78,7 +78,7 @@ describe('golden: the built-in student against its baseline', function () {
     expect(await bless('builtin:stories-student')).to.equal('new');
     expect(await bless('builtin:stories-student')).to.equal('repeat');
     const { gate } = await evaluate(0, ['builtin:stories-student', '--baseline', 'own.json']);
-    expect(gate.comparisons.map(({ repeats }) => repeats)).to.deep.equal([2, 2, 2]);
+    expect(gate.comparisons.map(({ repeats }) => repeats)).to.deep.equal([2, 2, 2, 2]);
     expect(await bless(await altered('sharpest', { tensor: 'final_norm.weight', by: 1.5 }))).to.equal('repeat');
   });
 

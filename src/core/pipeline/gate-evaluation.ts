@@ -91,7 +91,10 @@ function hashOf(sequences: readonly TokenIds[]): string {
 function measuresOfText({ student, teacher }: ModelEvaluation): Measure[] {
   const lower = (name: string, value: number): Measure => ({ name, value, better: 'lower', outcomes: null });
   if (student !== undefined) {
-    return [lower('student.nll', student.nll), lower('student.energy.ratioBlocks', student.energy.ratioBlocks), lower('student.firingRate', student.firingRate)];
+    const { nll, energy, firingRate, work } = student;
+    // What an engine is fast by is what it does not read; a clock would measure the machine as well.
+    const read = work === null ? [] : [lower('student.bytesReadPerToken', (work.weightBytes + work.cacheBytes + work.headBytes) / work.tokens)];
+    return [lower('student.nll', nll), lower('student.energy.ratioBlocks', energy.ratioBlocks), lower('student.firingRate', firingRate), ...read];
   }
   return teacher === undefined || teacher === null ? [] : [lower('teacher.nll', teacher.nll)];
 }
