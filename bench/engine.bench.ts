@@ -12,7 +12,7 @@ import { isShapeName, SHAPE_NAMES } from './support/engine-shapes.js';
 import type { Precision } from './support/open-engine.js';
 import { PRECISIONS } from './support/open-engine.js';
 
-const WITHOUT = ['engine', 'wasm', 'torch', 'llama', 'perplexity', 'attention', 'start'] as const;
+const WITHOUT = ['engine', 'wasm', 'torch', 'llama', 'onnx', 'perplexity', 'attention', 'start'] as const;
 
 const { values: flags } = parseArgs({
   options: {
@@ -20,7 +20,7 @@ const { values: flags } = parseArgs({
     threads: { type: 'string', default: '1' }, precision: { type: 'string', default: 'int8' }, context: { type: 'string', default: '128' },
     tokens: { type: 'string', default: '32' }, repeats: { type: 'string', default: '5' }, seed: { type: 'string', default: '1' },
     'on-off': { type: 'boolean', default: false }, without: { type: 'string', default: '' }, model: { type: 'string' },
-    'llama-bench': { type: 'string' }, 'llama-library': { type: 'string' }, json: { type: 'boolean', default: false },
+    'llama-bench': { type: 'string' }, 'llama-library': { type: 'string' }, onnxruntime: { type: 'string' }, json: { type: 'boolean', default: false },
   },
 });
 
@@ -42,7 +42,7 @@ function settings(): EngineBenchSettings {
     shape, precision: precision as Precision, timeSteps: number('time-steps', [1, 16]), rate: number('rate', [0.001, 0.9]), onOff: flags['on-off'],
     threads: number('threads', [1, 64]), context: number('context', [32, 2016]), tokens: number('tokens', [1, 32]), repeats: number('repeats', [1, 1000]),
     seed: number('seed', [0, 2 ** 32 - 1]), without, model: flags.model ?? null,
-    llama: { bench: flags['llama-bench'] ?? null, library: flags['llama-library'] ?? null },
+    llama: { bench: flags['llama-bench'] ?? null, library: flags['llama-library'] ?? null }, onnxruntime: flags.onnxruntime ?? null,
   };
 }
 

@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 
-import { createRandom } from '../../src/core/corpus/random.js';
 import type { EngineShape } from '../support/engine-shapes.js';
+import { fillWithRandomBits } from './random-words.js';
 
 /** Block formats of llama.cpp: 32 weights with one float16 scale. */
 export type GgufFormat = 'q8_0' | 'q4_0';
@@ -87,12 +87,7 @@ function encodeTensor(tensor: TensorPlan, format: GgufFormat): Uint8Array {
     new Float32Array(bytes.buffer, 0, elementsOf(tensor)).fill(tensor.fill);
     return bytes;
   }
-  const words = new Uint32Array(bytes.buffer);
-  let word = createRandom(elementsOf(tensor)).integer(2 ** 32) | 0;
-  for (let i = 0; i < words.length; i++) {
-    word = (Math.imul(word, 1_664_525) + 1_013_904_223) | 0;
-    words[i] = word ^ (word >>> 15);
-  }
+  fillWithRandomBits(new Uint32Array(bytes.buffer), elementsOf(tensor));
   for (let at = 0; at < bytes.length; at += BLOCK_BYTES[format]) {
     bytes[at] = SCALE_BITS[format] & 255;
     bytes[at + 1] = SCALE_BITS[format] >> 8;

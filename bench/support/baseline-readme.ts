@@ -17,11 +17,12 @@ function speedRows(baselines: readonly Baseline[], phase: 'decode' | 'prefill' |
   return baselines.map(({ file, document: { [phase]: own, peers, ratios, rowsTouched } }) => [
     file.replace(/\.json$/, ''), rowsTouched.engine === null ? '–' : `${(100 * rowsTouched.engine).toFixed(0)} %`,
     speed(own), speed(peers.tfjsWasmDense?.[phase]), speed(peers.torchDense?.[phase]), speed(peers.llamaCpp?.q8_0[phase]), speed(peers.llamaCpp?.q4_0[phase]),
-    ...['tfjsWasmDense', 'torchDense', 'q8_0', 'q4_0'].map((name) => ratio(ratios[name]?.[phase])),
+    speed(peers.onnxruntime?.int8[phase]), speed(peers.onnxruntime?.int4[phase]),
+    ...['tfjsWasmDense', 'torchDense', 'q8_0', 'q4_0', 'onnxInt8', 'onnxInt4'].map((name) => ratio(ratios[name]?.[phase])),
   ]);
 }
 
-const SPEED_HEADS = ['run', 'rows read', 'engine', 'tfjs-wasm', 'PyTorch', 'llama.cpp Q8_0', 'Q4_0', '÷ tfjs-wasm', '÷ PyTorch', '÷ Q8_0', '÷ Q4_0'];
+const SPEED_HEADS = ['run', 'rows read', 'engine', 'tfjs-wasm', 'PyTorch', 'llama.cpp Q8_0', 'Q4_0', 'onnxruntime int8', 'int4', '÷ tfjs-wasm', '÷ PyTorch', '÷ Q8_0', '÷ Q4_0', '÷ onnx int8', '÷ onnx int4'];
 
 function otherRows(baselines: readonly Baseline[]): string[][] {
   return baselines.map(({ file, document: { attention, start } }) => [
@@ -37,9 +38,10 @@ export function renderBaselines(baselines: readonly Baseline[]): string {
   const [first] = baselines;
   if (first === undefined) return '';
   const { machine, settings, engine, peers } = first.document;
+  const onnx = baselines.map(({ document }) => document.peers.onnxruntime).find((found) => found != null);
   const commits = [...new Set(baselines.map(({ document }) => document.commit ?? 'unknown'))];
   const loads = baselines.map(({ document }) => document.machine.loadAverage);
-  const implementations = [engine, peers.tfjsWasmDense?.implementation, peers.torchDense?.implementation, peers.llamaCpp?.q8_0.implementation];
+  const implementations = [engine, peers.tfjsWasmDense?.implementation, peers.torchDense?.implementation, peers.llamaCpp?.q8_0.implementation, onnx?.int8.implementation];
   return [
     '# Engine benchmark', '',
     '`npm run --silent bench:engine:baselines`; each run is named shape, time steps, firing rate asked for, precision:',

@@ -8,6 +8,10 @@ import type { GgufFormat } from '../peers/gguf-file.js';
 import { writeGguf } from '../peers/gguf-file.js';
 import type { LlamaPaths } from '../peers/llama-cpp.js';
 import { findLlama, runLlama } from '../peers/llama-cpp.js';
+import type { OnnxFormat } from '../peers/onnx-file.js';
+import { writeOnnx } from '../peers/onnx-file.js';
+import type { OnnxSide } from '../peers/onnxruntime.js';
+import { findOnnxruntime, startOnnx } from '../peers/onnxruntime.js';
 import type { DenseSide, WasmSide } from './dense-sides.js';
 import { startTorchSide, startWasmSide } from './dense-sides.js';
 import type { EngineDocument } from './engine-document.js';
@@ -40,6 +44,7 @@ export interface EngineBenchSettings {
   /** Parts to leave out. */ readonly without: readonly string[];
   /** A folder to keep the student in, and to take it from when it is there. */ readonly model: string | null;
   readonly llama: LlamaPaths;
+  /** A folder with onnxruntime's shared library; null: what ONNXRUNTIME names. */ readonly onnxruntime: string | null;
 }
 
 /** Everybody who takes part, and why the others do not. */
@@ -48,6 +53,7 @@ export interface Sides {
   readonly wasm: WasmSide | string;
   readonly torch: DenseSide | string;
   readonly llama: readonly Contestant[] | string;
+  readonly onnx: Readonly<Record<OnnxFormat, OnnxSide>> | string;
 }
 
 /** Tokens behind the context that the neurons are set on, too. */
@@ -70,7 +76,7 @@ export async function compareEngine(settings: EngineBenchSettings): Promise<Engi
     const attention = await attentionOf(settings, sides.engine);
     const start = typeof sides.engine === 'string' || settings.without.includes('start') ? null : await measureStart(folder, settings);
     const result = documentOf({ settings, machine, student: student.config, sides, check, turns, attention, start });
-    for (const side of [sides.engine, sides.wasm, sides.torch]) if (typeof side !== 'string') side.close();
+    for (const side of [sides.engine, sides.wasm, sides.torch, ...onnxSides(sides)]) if (typeof side !== 'string') side.close();
     return result;
   } finally {
     await rm(scratch, { recursive: true, force: true });
@@ -93,12 +99,31 @@ async function prepareStudent(settings: EngineBenchSettings, scratch: string): P
 async function startSides(settings: EngineBenchSettings, from: { folder: string; student: PlainStudent; scratch: string }): Promise<Sides> {
   const unless = async <T>(name: string, start: () => Promise<T | string>): Promise<T | string> => (settings.without.includes(name) ? 'left out' : start());
   return {
-    engine: await unless('engine', async () => engineSide(await openBenchEngine(from.folder, settings), settings.context - Math.floor(settings.tokens / 2))),
+    engine: await unless('engine', async () => engineSide(await openBenchEngine(from.folder, settings), cachedBefore(settings))),
     wasm: await unless('wasm', () => startWasmSide(from.student, settings)),
     torch: await unless('torch', () => startTorchSide(from.folder, settings)),
     llama: await unless('llama', () => startLlama(settings, from.scratch)),
+    onnx: await unless('onnx', () => startOnnxSides(settings, from.scratch)),
   };
 }
+
+/** Tokens before our decoding turn, so that the context is as asked for in its middle. */
+const cachedBefore = ({ context, tokens }: EngineBenchSettings): number => context - Math.floor(tokens / 2);
+
+/** onnxruntime in both formats, each in a process of its own that holds its file. */
+async function startOnnxSides(settings: EngineBenchSettings, scratch: string): Promise<Record<OnnxFormat, OnnxSide> | string> {
+  const program = findOnnxruntime(settings.onnxruntime);
+  if (typeof program === 'string') return program;
+  const shape = ENGINE_SHAPES[settings.shape];
+  const start = async (format: OnnxFormat): Promise<OnnxSide> => {
+    const model = join(scratch, `${format}.onnx`);
+    await writeOnnx(model, shape, format);
+    return startOnnx(program, { model, shape, threads: settings.threads, context: cachedBefore(settings) });
+  };
+  return { int8: await start('int8'), int4: await start('int4') };
+}
+
+const onnxSides = ({ onnx }: Sides): OnnxSide[] => (typeof onnx === 'string' ? [] : [onnx.int8, onnx.int4]);
 
 /** llama.cpp in both formats; its files are written beside the student's. */
 async function startLlama(settings: EngineBenchSettings, scratch: string): Promise<Contestant[] | string> {
@@ -129,7 +154,7 @@ async function checkSpikes({ config }: PlainStudent, { wasm, torch }: Sides): Pr
   return check;
 }
 
-function contestants(settings: EngineBenchSettings, { engine, wasm, torch, llama }: Sides): Contestant[] {
+function contestants(settings: EngineBenchSettings, { engine, wasm, torch, llama, onnx }: Sides): Contestant[] {
   const hasPerplexity = !settings.without.includes('perplexity');
   const sizes = (decode: number): Parameters<typeof contestantOf>[2] => ({ decode, prefill: settings.context, hasPerplexity });
   const dense = Math.max(1, Math.round(settings.tokens / 4));
@@ -138,6 +163,7 @@ function contestants(settings: EngineBenchSettings, { engine, wasm, torch, llama
     ...(typeof wasm === 'string' ? [] : [contestantOf('tfjsWasmDense', wasm, sizes(dense))]),
     ...(typeof torch === 'string' ? [] : [contestantOf('torchDense', torch, sizes(dense))]),
     ...(typeof llama === 'string' ? [] : llama),
+    ...(typeof onnx === 'string' ? [] : [contestantOf('onnxInt8', onnx.int8, sizes(settings.tokens)), contestantOf('onnxInt4', onnx.int4, sizes(settings.tokens))]),
   ];
 }
 

@@ -32,7 +32,7 @@ export interface EngineDocument {
   readonly firstTokenMs: number | null;
   readonly peakRssBytes: number | null;
   readonly start: StartUp | null;
-  readonly peers: { readonly tfjsWasmDense: PeerSpeeds | null; readonly torchDense: PeerSpeeds | null; readonly llamaCpp: { readonly q8_0: PeerSpeeds; readonly q4_0: PeerSpeeds } | null };
+  readonly peers: { readonly tfjsWasmDense: PeerSpeeds | null; readonly torchDense: PeerSpeeds | null; readonly llamaCpp: { readonly q8_0: PeerSpeeds; readonly q4_0: PeerSpeeds } | null; readonly onnxruntime: { readonly int8: PeerSpeeds; readonly int4: PeerSpeeds } | null };
   /** Why a side is missing. */ readonly skipped: Readonly<Record<string, string>>;
   readonly spikeCheck: SpikeCheck | null;
   /** Ours / theirs: above 1 we are faster. */ readonly ratios: Readonly<Record<string, Readonly<Partial<Record<Phase, Ratio>>>>>;
@@ -81,12 +81,13 @@ function peersOf({ sides, turns }: Findings): EngineDocument['peers'] {
     const taken = turns.get(name) ?? [];
     return { implementation, decode: speedOf(taken, 'decode'), prefill: speedOf(taken, 'prefill'), perplexity: speedOf(taken, 'perplexity') };
   };
-  const { wasm, torch, llama } = sides;
+  const { wasm, torch, llama, onnx } = sides;
   const file = (name: string): PeerSpeeds => speeds(name, typeof llama === 'string' ? '' : (llama.find((side) => side.name === name)?.implementation ?? ''));
   return {
     tfjsWasmDense: typeof wasm === 'string' ? null : speeds('tfjsWasmDense', wasm.implementation),
     torchDense: typeof torch === 'string' ? null : speeds('torchDense', torch.implementation),
     llamaCpp: typeof llama === 'string' ? null : { q8_0: file('q8_0'), q4_0: file('q4_0') },
+    onnxruntime: typeof onnx === 'string' ? null : { int8: speeds('onnxInt8', `${onnx.int8.implementation}, dense int8`), int4: speeds('onnxInt4', `${onnx.int4.implementation}, dense int4`) },
   };
 }
 

@@ -26,6 +26,8 @@ function lines(document: EngineDocument): string[] {
     ['torchDense', peers.torchDense?.implementation ?? null, peers.torchDense],
     ['q8_0', peers.llamaCpp?.q8_0.implementation ?? null, peers.llamaCpp?.q8_0 ?? null],
     ['q4_0', peers.llamaCpp?.q4_0.implementation ?? null, peers.llamaCpp?.q4_0 ?? null],
+    ['onnxInt8', peers.onnxruntime?.int8.implementation ?? null, peers.onnxruntime?.int8 ?? null],
+    ['onnxInt4', peers.onnxruntime?.int4.implementation ?? null, peers.onnxruntime?.int4 ?? null],
   ];
   return [
     row(['tokens/s', ...PHASES]),
