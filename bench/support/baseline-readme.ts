@@ -44,7 +44,7 @@ export function renderBaselines(baselines: readonly Baseline[]): string {
   const implementations = [engine, peers.tfjsWasmDense?.implementation, peers.torchDense?.implementation, peers.llamaCpp?.q8_0.implementation, onnx?.int8.implementation];
   return [
     '# Engine benchmark', '',
-    '`npm run --silent bench:engine:baselines`; each run is named shape, time steps, firing rate asked for, precision:',
+    '`npm run --silent bench:engine:baselines`; each run is named shape, time steps, firing rate asked for, precision, and the peer for which it was run again:',
     '`npm run --silent bench:engine -- --shape 125m --time-steps 2 --rate 0.10 --precision int8 --json`.', '',
     `- Machine: ${machine.processor}, ${machine.cores} cores, ${(machine.memoryBytes / 1e9).toFixed(0)} GB, Node.js ${machine.node}; load average before the runs ${Math.min(...loads).toFixed(1)} to ${Math.max(...loads).toFixed(1)}.`,
     `- Commit: ${commits.join(', ')}.`,
