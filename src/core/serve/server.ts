@@ -53,12 +53,13 @@ interface Site {
   readonly options: ServerOptions;
   readonly queue: WorkQueue;
   readonly counts: { requests: number; failed: number; promptTokens: number; newTokens: number };
-  /** Being answered. */ readonly open: Set<ServerResponse>;
-  /** Raised when the grace time is over. */ readonly ended: AbortController;
+  /** Being answered, and what ends the work on each. */ readonly open: Map<ServerResponse, AbortController>;
 }
 
 /** A client that takes nothing of its finished answer for this long is given up. */
 const IDLE_MS = 30_000;
+/** Why the work on an answer ends that nobody waits for. */
+const GONE = new Error('the client has left');
 const LOOPBACK = new Set(['127.0.0.1', 'localhost', '::1', '[::1]']);
 
 /**
@@ -69,7 +70,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const { limits, host, port } = options;
   const site: Site = {
     options, queue: createWorkQueue({ concurrency: limits.concurrency, capacity: limits.queue }),
-    counts: { requests: 0, failed: 0, promptTokens: 0, newTokens: 0 }, open: new Set(), ended: new AbortController(),
+    counts: { requests: 0, failed: 0, promptTokens: 0, newTokens: 0 }, open: new Map(),
   };
   const server = createServer({ requestTimeout: limits.requestMs, headersTimeout: Math.min(limits.requestMs, 10_000), keepAliveTimeout: 5_000, connectionsCheckingInterval: Math.min(limits.requestMs, 1_000) },
     (request, response) => { void handle(site, request, response); });
@@ -98,8 +99,10 @@ function listen(server: Server, host: string, port: number): Promise<void> {
 async function close(server: Server, site: Site): Promise<void> {
   const closed = new Promise<void>((resolve) => { server.close(() => { resolve(); }); });
   server.closeIdleConnections();
-  for (const response of site.open) response.shouldKeepAlive = false;
-  const grace = setTimeout(() => { site.ended.abort(new ApiError(503, 'the server is shutting down', { code: 'shutting_down' })); }, site.options.limits.graceMs);
+  for (const response of site.open.keys()) response.shouldKeepAlive = false;
+  const grace = setTimeout(() => {
+    for (const control of site.open.values()) control.abort(new ApiError(503, 'the server is shutting down', { code: 'shutting_down' }));
+  }, site.options.limits.graceMs);
   await site.queue.close();
   clearTimeout(grace);
   // What is written already still has to reach its client, but nobody can hold the server open.
@@ -111,14 +114,17 @@ async function close(server: Server, site: Site): Promise<void> {
 
 async function handle(site: Site, request: IncomingMessage, response: ServerResponse): Promise<void> {
   site.counts.requests++;
-  site.open.add(response);
-  const gone = new AbortController();
-  response.on('close', () => { site.open.delete(response); gone.abort(new Error('the client has left')); });
+  const control = new AbortController();
+  site.open.set(response, control);
+  response.on('close', () => {
+    site.open.delete(response);
+    control.abort(GONE);
+  });
   response.on('error', () => undefined); // the client has left: `close` says so too
   try {
-    await route(site, { request, response, gone: gone.signal });
+    await route(site, { request, response, control });
   } catch (error) {
-    if (gone.signal.aborted) return;
+    if (error === GONE || response.destroyed) return;
     const failure = error instanceof ApiError ? error : new ApiError(500, 'the answer failed; the server\'s own output says why');
     if (failure.status >= 500) site.counts.failed++;
     if (!(error instanceof ApiError)) site.options.onError(error instanceof Error ? error.message : String(error));
@@ -130,7 +136,7 @@ async function handle(site: Site, request: IncomingMessage, response: ServerResp
 interface Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
-  readonly gone: AbortSignal;
+  /** Ends the work: the client has left, it takes too long, or the server ends. */ readonly control: AbortController;
 }
 
 async function route(site: Site, exchange: Exchange): Promise<void> {
@@ -156,13 +162,13 @@ function requireLoopbackName({ headers }: IncomingMessage): void {
   if (!LOOPBACK.has(name)) throw new ApiError(403, `this server answers to 127.0.0.1 and localhost, not to "${name}"`);
 }
 
-async function complete(site: Site, { request, response, gone }: Exchange): Promise<void> {
+async function complete(site: Site, { request, response, control }: Exchange): Promise<void> {
   const { served, limits } = site.options;
   const body = await readJsonBody(request, limits.bodyBytes);
   const { model, request: asked } = parseCompletionRequest(body);
   if (model !== served.name) throw new ApiError(404, `there is no model "${model}" here; this server has "${served.name}"`, { param: 'model', code: 'model_not_found' });
-  const late = AbortSignal.timeout(limits.answerMs);
-  const signal = AbortSignal.any([gone, late, site.ended.signal]);
+  const { signal } = control;
+  const late = setTimeout(() => { control.abort(new ApiError(504, `the answer took longer than ${limits.answerMs / 1000} s`, { code: 'timeout' })); }, limits.answerMs);
   try {
     const { document, usage } = await site.queue.run(() => answer(served, { request: asked, signal, onPart: asked.stream ? (part) => { sendEvent(response, part); } : null }), signal);
     site.counts.promptTokens += usage.prompt_tokens;
@@ -170,9 +176,8 @@ async function complete(site: Site, { request, response, gone }: Exchange): Prom
     if (!asked.stream) return sendJson(response, 200, document);
     if (asked.hasStreamUsage) sendEvent(response, completionDocument(document as Parameters<typeof completionDocument>[0], [], usage));
     response.end('data: [DONE]\n\n');
-  } catch (error) {
-    if (late.aborted && error === late.reason) throw new ApiError(504, `the answer took longer than ${limits.answerMs / 1000} s`, { code: 'timeout' });
-    throw error;
+  } finally {
+    clearTimeout(late);
   }
 }
 
