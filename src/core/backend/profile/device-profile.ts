@@ -36,9 +36,9 @@ export async function profileWork(work: () => Promise<void>): Promise<WorkProfil
   const origin = performance.now();
   const stopListening = listenToKernels({
     begin: (name) => clock?.enter(name),
-    end: ({ name, callMs, bytes, operations }) => {
+    end: ({ name, callMs, isComposed, bytes, operations }) => {
       clock?.leave();
-      add(totals, name, { launches: bytes > 0 ? 1 : 0, ms: isGpu ? 0 : callMs, bytes, operations });
+      add(totals, name, { launches: isComposed ? 0 : 1, ms: isGpu ? 0 : callMs, bytes, operations });
       const endNs = 1e6 * (performance.now() - origin);
       if (!isGpu) spans.push({ name, beginNs: endNs - 1e6 * callMs, endNs });
     },

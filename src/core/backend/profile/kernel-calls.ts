@@ -7,7 +7,9 @@ import { operationsOf } from './kernel-operations.js';
 export interface KernelCall {
   readonly name: string;
   /** Wall time of the call without that of kernels it calls in its turn; on a GPU only the time to record it [ms]. */ readonly callMs: number;
-  /** Sizes of all inputs and outputs; 0 for a kernel that is composed of others. */ readonly bytes: number;
+  /** Put together from other kernels, which count in its place. */ readonly isComposed: boolean;
+  readonly outputs: readonly TensorInfo[];
+  /** Sizes of all inputs and outputs; 0 for a composed kernel. */ readonly bytes: number;
   /** Additions and multiplications by its formula; 0 for a composed kernel. */ readonly operations: number;
 }
 
@@ -40,12 +42,12 @@ function listened(kernel: KernelConfig, listener: KernelListener, stack: { inner
       stack.pop();
       const outer = stack.at(-1);
       if (outer !== undefined) [outer.inner, outer.innerMs] = [outer.inner + 1, outer.innerMs + tookMs];
-      const tensors = [...Object.values(call.inputs).flat(), ...[outputs].flat()];
+      const made = [outputs].flat();
       const isComposed = frame.inner > 0;
       listener.end({
-        name: kernel.kernelName, callMs: tookMs - frame.innerMs,
-        bytes: isComposed ? 0 : tensors.reduce((sum, tensor) => sum + bytesOf(tensor), 0),
-        operations: isComposed ? 0 : operationsOf(kernel.kernelName, { inputs: call.inputs, outputs: [outputs].flat(), attrs: call.attrs }),
+        name: kernel.kernelName, callMs: tookMs - frame.innerMs, isComposed, outputs: made,
+        bytes: isComposed ? 0 : [...Object.values(call.inputs).flat(), ...made].reduce((sum, tensor) => sum + bytesOf(tensor), 0),
+        operations: isComposed ? 0 : operationsOf(kernel.kernelName, { inputs: call.inputs, outputs: made, attrs: call.attrs }),
       });
       return outputs;
     } catch (error) {
