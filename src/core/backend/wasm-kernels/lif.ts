@@ -1,7 +1,8 @@
 import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
 
-import { BackendError, ShapeError } from '../../errors.js';
-import { expectShape, extents, inputOf, sizeOf } from '../kernel-tensors.js';
+import { BackendError } from '../../errors.js';
+import { expectShape, inputOf, sizeOf } from '../kernel-tensors.js';
+import { affineOf, neuronSizes } from '../neuron-tensors.js';
 import type { KernelHeap } from './heap.js';
 
 const RESETS = ['soft', 'soft-leaked', 'hard'];
@@ -54,23 +55,11 @@ function rateCode(heap: KernelHeap, x: TensorInfo, { timeSteps, forward: numbers
   return out;
 }
 
-/** What the current is made of beside x: nothing where the neurons are plain. */
-function affineOf(inputs: NamedTensorInfoMap): readonly string[] {
-  return inputs['gain'] === undefined ? [] : ['gain', 'bias'];
-}
-
 function layerOf(inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): LifLayer {
   const neuron = neuronNumbers(attrs);
-  const x = inputOf(inputs, 'x');
-  const [steps = 0, rows = 0, channels = 0] = extents(x, 3, 'x');
-  const [onOff, groups] = [attrs?.['onOff'] === true, Number(attrs?.['groups'])];
   const { timeSteps } = neuron;
-  const constant = steps === 1;
-  expectShape(x, [constant ? 1 : timeSteps, rows, channels], 'x');
-  const width = onOff ? 2 * channels : channels;
-  for (const name of affineOf(inputs)) expectShape(inputOf(inputs, name), [width], name);
-  if (!Number.isInteger(width / groups)) throw new ShapeError(`${width} neurons do not divide into ${groups} equal groups`);
-  return { neuron, groups, spikeShape: [timeSteps, rows, width], numbers: [timeSteps, Number(constant), rows, channels, Number(onOff), groups] };
+  const { constant, onOff, rows, channels, neurons, groups } = neuronSizes(inputs, attrs, timeSteps);
+  return { neuron, groups, spikeShape: [timeSteps, rows, neurons], numbers: [timeSteps, Number(constant), rows, channels, Number(onOff), groups] };
 }
 
 function forward(heap: KernelHeap, inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): TensorInfo[] {

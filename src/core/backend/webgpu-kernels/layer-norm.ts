@@ -1,6 +1,6 @@
 import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
 
-import { expectShape, extents, inputOf } from '../kernel-tensors.js';
+import { layerNormGradTensors, layerNormTensors } from '../layer-norm-tensors.js';
 import type { GpuDispatcher, GpuKernel } from './dispatch.js';
 import { spreadGroups } from './dispatch.js';
 import { GROUP, MAIN, overGroup, sumOverRows } from './sums.js';
@@ -82,29 +82,20 @@ ${MAIN}
 });
 
 function forward(gpu: GpuDispatcher, inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): TensorInfo[] {
-  const [x, weight, bias] = [inputOf(inputs, 'x'), inputOf(inputs, 'weight'), inputOf(inputs, 'bias')];
-  const [rows = 0, width = 0] = extents(x, 2, 'x');
-  expectShape(weight, [width], 'weight');
-  expectShape(bias, [width], 'bias');
+  const { given, rows, width } = layerNormTensors(inputs);
   const outputs = [gpu.makeOutput([rows, width]), gpu.makeOutput([rows]), gpu.makeOutput([rows])];
-  gpu.run(FORWARD, { tensors: [x, weight, bias, ...outputs], uniforms: [rows, width, Number(attrs?.['eps'])], workgroups: spreadGroups(rows) });
+  gpu.run(FORWARD, { tensors: [...given, ...outputs], uniforms: [rows, width, Number(attrs?.['eps'])], workgroups: spreadGroups(rows) });
   return outputs;
 }
 
 function backward(gpu: GpuDispatcher, inputs: NamedTensorInfoMap): TensorInfo[] {
-  const [dy, x, weight] = [inputOf(inputs, 'dy'), inputOf(inputs, 'x'), inputOf(inputs, 'weight')];
-  const [mean, rstd] = [inputOf(inputs, 'mean'), inputOf(inputs, 'rstd')];
-  const [rows = 0, width = 0] = extents(x, 2, 'x');
-  expectShape(dy, [rows, width], 'dy');
-  expectShape(weight, [width], 'weight');
-  expectShape(mean, [rows], 'mean');
-  expectShape(rstd, [rows], 'rstd');
+  const { given, rows, width } = layerNormGradTensors(inputs);
   const rowsEach = Math.min(MOST_ROWS, Math.max(1, Math.floor(rows / ENOUGH_GROUPS)));
   const blocks = Math.ceil(rows / rowsEach);
   const dx = gpu.makeOutput([rows, width]);
   const partial = [gpu.makeOutput([blocks, width]), gpu.makeOutput([blocks, width])];
   gpu.run(gradientOf(Math.ceil(width / GROUP)), {
-    tensors: [dy, x, weight, mean, rstd, dx, ...partial], uniforms: [rows, width, blocks, rowsEach], workgroups: spreadGroups(blocks),
+    tensors: [...given, dx, ...partial], uniforms: [rows, width, blocks, rowsEach], workgroups: spreadGroups(blocks),
   });
   const summed = partial.map((sums) => sumOverRows(gpu, sums, { outer: 1, rows: blocks, width, shape: [width] }));
   partial.forEach((made) => { gpu.release(made); });

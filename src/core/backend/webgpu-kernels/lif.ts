@@ -1,7 +1,7 @@
 import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
 
-import { ShapeError } from '../../errors.js';
-import { expectShape, extents, inputOf, sizeOf } from '../kernel-tensors.js';
+import { expectShape, inputOf, sizeOf } from '../kernel-tensors.js';
+import { neuronSizes } from '../neuron-tensors.js';
 import type { GpuDispatcher } from './dispatch.js';
 import { spreadGroups } from './dispatch.js';
 import { LIF_GROUP, lifCode, lifGradCode, rateCodeCode, ratesCode } from './lif-code.js';
@@ -51,16 +51,8 @@ function rateCode(gpu: GpuDispatcher, x: TensorInfo, neuron: GpuNeuron): TensorI
 
 function layerOf(inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): GpuLifLayer {
   const neuron = neuronOf(attrs);
-  const x = inputOf(inputs, 'x');
-  const [steps = 0, rows = 0, channels = 0] = extents(x, 3, 'x');
-  const [onOff, groups] = [attrs?.['onOff'] === true, Number(attrs?.['groups'])];
   const { timeSteps } = neuron;
-  const constant = steps === 1;
-  expectShape(x, [constant ? 1 : timeSteps, rows, channels], 'x');
-  const neurons = onOff ? 2 * channels : channels;
-  expectShape(inputOf(inputs, 'gain'), [neurons], 'gain');
-  expectShape(inputOf(inputs, 'bias'), [neurons], 'bias');
-  if (!Number.isInteger(neurons / groups)) throw new ShapeError(`${neurons} neurons do not divide into ${groups} equal groups`);
+  const { constant, onOff, rows, channels, neurons, groups } = neuronSizes(inputs, attrs, timeSteps);
   const value = channels % 4 === 0 && timeSteps <= MOST_STEPS_OF_FOUR ? 'vec4f' : 'f32';
   const lanes = value === 'vec4f' ? channels / 4 : channels;
   const rowsEach = Math.min(MOST_ROWS, Math.max(1, Math.floor((rows * lanes) / ENOUGH_INVOCATIONS)));
