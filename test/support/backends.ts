@@ -29,7 +29,8 @@ export function describeOnWebGpu(title: string, body: () => void): void {
   describeOn(['webgpu'], title, body);
 }
 
-function describeOn(names: readonly ComputeBackend[], title: string, body: (backend: ComputeBackend) => void): void {
+/** One body of tests for each of these backends. */
+export function describeOn(names: readonly ComputeBackend[], title: string, body: (backend: ComputeBackend) => void): void {
   for (const name of names) {
     describe(`${title} [${name}]`, function () {
       if (name === 'webgpu') this.timeout(SLOW_TIMEOUT_MS);

@@ -1,4 +1,5 @@
 import { cpus } from 'node:os';
+import { setFlagsFromString } from 'node:v8';
 
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -16,6 +17,7 @@ let extended: { readonly backend: object; readonly hasFusedMultiplyAdd: boolean 
 
 /** Starts the WebAssembly backend and gives it our kernels. @throws BackendError when either does not load. */
 export async function startWasm(): Promise<StartedBackend> {
+  keepTensorObjectsYoung();
   const { getThreadsCount } = await import('@tensorflow/tfjs-backend-wasm');
   if (!(await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT'))) {
     throw new BackendError('this processor or Node.js has no WebAssembly SIMD, which the wasm kernels need');
@@ -29,6 +31,14 @@ export async function startWasm(): Promise<StartedBackend> {
     device: `${processor} (WebAssembly SIMD${hasFusedMultiplyAdd ? ' with fused multiply-add' : ''}, ${threads} ${threads === 1 ? 'thread' : 'threads'})`,
     capabilities: { spikingKernels: true, synchronousRead: true, software: false },
   };
+}
+
+/**
+ * V8 learns within a few steps that the objects which stand for tensors often outlive a collection, and then makes all of them in the old space, where
+ * only full collections free them: one every ten steps, each of which also throws away compiled code. Left young, they are freed with the step that made them.
+ */
+function keepTensorObjectsYoung(): void {
+  setFlagsFromString('--no-allocation-site-pretenuring');
 }
 
 const FATAL_EVENTS = ['uncaughtException', 'unhandledRejection'] as const;

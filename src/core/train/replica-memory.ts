@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { tensorOf } from '../backend/tensor-values.js';
 import type { LossTerms } from './task.js';
 import type { Pass } from './passes.js';
 import type { LossNumbers } from './replica.js';
@@ -39,7 +40,7 @@ export function passFrom(
   const upload = (name: string): tf.Tensor => {
     const place = places.get(name);
     if (place === undefined) throw new Error(`a gradient of ${name}, which is no parameter`);
-    return tf.tensor(partOf(buffer, place).slice(), [...place.shape], 'float32'); // a copy: a backend may keep the array it is given
+    return tensorOf(partOf(buffer, place), place.shape);
   };
   const terms = Object.fromEntries(Object.entries(losses.terms).map(([name, term]) => [name, tf.scalar(term)]));
   const numbers: LossTerms = { total: tf.scalar(losses.total), terms, rates: losses.rates.map(({ rate, ...site }) => ({ ...site, rate: tf.scalar(rate) })) };

@@ -2,6 +2,7 @@ import { Worker } from 'node:worker_threads';
 
 import type * as tf from '@tensorflow/tfjs-core';
 
+import { copyValues } from '../backend/tensor-values.js';
 import type { TokenBatch } from '../corpus/batches.js';
 import { joinMeans, WINDOWS_AT_ONCE } from '../ops/batch-tensors.js';
 import type { PassRunner } from './passes.js';
@@ -45,7 +46,7 @@ export function startReplicas<Plan>(task: TrainingTask, { entry, plan, threads, 
   const pool = { places, replicas, threads };
   const prepare = async (current: TrainingTask): Promise<void> => {
     await Promise.all(replicas.map(({ thread }) => thread.started));
-    for (const [name, place] of places.places) partOf(parameters, place).set((current.parameters.get(name) as tf.Variable).dataSync<'float32'>());
+    for (const [name, place] of places.places) copyValues(current.parameters.get(name) as tf.Variable, partOf(parameters, place));
   };
   return {
     threads,

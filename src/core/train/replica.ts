@@ -2,6 +2,7 @@ import type { MessagePort } from 'node:worker_threads';
 
 import * as tf from '@tensorflow/tfjs-core';
 
+import { copyValues, tensorOf } from '../backend/tensor-values.js';
 import type { TokenBatch } from '../corpus/batches.js';
 import { BispikError } from '../errors.js';
 import type { SpikeSite } from '../types.js';
@@ -66,8 +67,7 @@ async function answer(task: TrainingTask, { request, places, memory }: Setting):
 
 function readParameters(task: TrainingTask, { places }: ParameterPlaces, buffer: SharedArrayBuffer): void {
   for (const [name, place] of places) {
-    // A copy: a backend may keep the array it is given.
-    tf.tidy(() => task.parameters.get(name)?.assign(tf.tensor(partOf(buffer, place).slice(), [...place.shape], 'float32')));
+    tf.tidy(() => task.parameters.get(name)?.assign(tensorOf(partOf(buffer, place), place.shape)));
   }
 }
 
@@ -76,7 +76,7 @@ function handOver({ gradients, losses }: Pass, { places }: ParameterPlaces, buff
   for (const [name, gradient] of gradients) {
     const place = places.get(name);
     if (place === undefined) throw new Error(`a gradient of ${name}, which is no parameter`);
-    partOf(buffer, place).set(gradient.dataSync<'float32'>());
+    copyValues(gradient, partOf(buffer, place));
   }
   const numbers: LossNumbers = {
     total: number(losses.total),
