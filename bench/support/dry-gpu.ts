@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import '../../src/core/backend/gradients.js';
 import { guardBindings } from '../../src/core/backend/webgpu-kernels/binding-limit.js';
+import { reuseBuffersAtOnce } from '../../src/core/backend/webgpu-kernels/buffer-reuse.js';
 import { createDispatcher } from '../../src/core/backend/webgpu-kernels/dispatch.js';
 import type { GpuBackend } from '../../src/core/backend/webgpu-kernels/gpu.js';
 import { registerGpuKernels } from '../../src/core/backend/webgpu-kernels/register.js';
@@ -69,6 +70,7 @@ export async function startDryGpu(limits: Readonly<Record<string, number>> = {})
   if (!(await tf.setBackend('webgpu'))) throw new Error('the WebGPU backend does not start on a dry device');
   const backend = tf.backend() as unknown as GpuBackend;
   guardBindings(backend);
+  reuseBuffersAtOnce(backend);
   registerGpuKernels(createDispatcher(backend));
   registerOperations();
 }

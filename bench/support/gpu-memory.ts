@@ -1,13 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-/** The parts of TensorFlow.js's pool of GPU buffers (4.22) that are measured. */
-interface BufferManager {
-  readonly numBytesUsed: number;
-  numBytesAllocated: number;
-  numFreeBuffers: number;
-  readonly freeBuffers: Map<string, { readonly size: number; destroy(): void }[]>;
-  acquireBuffer(...args: readonly unknown[]): unknown;
-}
+import { freeUnusedMemory } from '../../src/core/backend/unused-memory.js';
+import type { GpuBackend } from '../../src/core/backend/webgpu-kernels/gpu.js';
 
 /** Watches what the WebGPU backend takes of its device. */
 export interface MemoryWatch {
@@ -18,7 +12,7 @@ export interface MemoryWatch {
 
 /** Watches the active backend, which must be `webgpu`, from now on. */
 export function watchMemory(): MemoryWatch {
-  const { bufferManager: manager } = tf.backend() as unknown as { readonly bufferManager: BufferManager };
+  const { bufferManager: manager } = tf.backend() as unknown as GpuBackend;
   let [used, allocated] = [0, 0];
   const look = (): void => {
     used = Math.max(used, manager.numBytesUsed);
@@ -34,13 +28,7 @@ export function watchMemory(): MemoryWatch {
     peakUsedBytes: () => used,
     peakAllocatedBytes: () => allocated,
     restart: () => {
-      for (const buffers of manager.freeBuffers.values()) {
-        for (const buffer of buffers.splice(0)) {
-          buffer.destroy();
-          manager.numBytesAllocated -= buffer.size;
-          manager.numFreeBuffers--;
-        }
-      }
+      freeUnusedMemory();
       [used, allocated] = [0, 0];
       look();
     },

@@ -11,6 +11,7 @@ import { createRandom } from '../../src/core/corpus/random.js';
 import { batchTensors } from '../../src/core/ops/batch-tensors.js';
 import type { Readout } from '../../src/core/ops/readout.js';
 import { readoutLogits } from '../../src/core/ops/readout.js';
+import { runHeld } from '../../src/core/ops/recompute.js';
 import { streamProbabilities } from '../../src/core/ops/softmax-attention.js';
 import { spikingAttention } from '../../src/core/ops/spiking-attention.js';
 import { prepareBackend } from '../../src/core/pipeline/prepare-backend.js';
@@ -56,7 +57,7 @@ function runCase(reference: ReferenceCase): CaseResult {
       observe: observeBoth(observe, ({ site, spikes }) => { if (site === 'query') qkv.push(spikes); }),
       alignTo: aligned === undefined ? null : alignmentTargets(targets.attention, aligned),
     });
-    return { student, teacher: targets, labels, rates };
+    return { student, teacher: targets, labels, rates, run: runHeld };
   };
   const { grads } = tf.variableGrads(() => totalLoss(terms, inputs()).total, [...parameters.values()]);
   const gradients = Object.fromEntries(Array.from(parameters, ([name, variable]) => [name, grads[variable.name] as tf.Tensor]));

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { LossInputs } from '../../src/core/distill/total-loss.js';
 import type { LifNeuron } from '../../src/core/ops/lif.js';
 import type { Readout } from '../../src/core/ops/readout.js';
+import { runTidied } from '../../src/core/ops/recompute.js';
 
 /** T = 2, decay ½: a constant current p fires at rate ½ for ¾ and 1, not at all for ¼ and ⅓ (u = p, then p + p/2 − s). */
 export const HALF_LEAK: LifNeuron = { timeSteps: 2, decay: 0.5, threshold: 1, reset: 'soft', surrogate: 'atan', surrogateAlpha: 2, detachReset: true };
@@ -15,7 +16,7 @@ export function lossInputs(given: {
   const nothing = { readout: readoutOf([[0, 0]]), embedding: tf.zeros([1, 1, 2]) as tf.Tensor3D, hidden: [], attention: [], alignment: [] };
   return {
     student: { ...nothing, ...given.student }, teacher: { ...nothing, ...given.teacher },
-    labels: tf.tensor1d([...(given.labels ?? [0])], 'int32'), rates: given.rates ?? [],
+    labels: tf.tensor1d([...(given.labels ?? [0])], 'int32'), rates: given.rates ?? [], run: runTidied,
   };
 }
 

@@ -7,6 +7,7 @@ import { activate } from './started.js';
 import type { Gpu, GpuAdapter } from './webgpu-adapter.js';
 import { findAdapter } from './webgpu-adapter.js';
 import { guardBindings } from './webgpu-kernels/binding-limit.js';
+import { reuseBuffersAtOnce } from './webgpu-kernels/buffer-reuse.js';
 import { createDispatcher } from './webgpu-kernels/dispatch.js';
 import type { GpuBackend } from './webgpu-kernels/gpu.js';
 import type { UnitOffer } from './webgpu-kernels/matmul-units.js';
@@ -36,6 +37,7 @@ export async function startWebGpu({ allowSoftware }: { allowSoftware: boolean })
     await activate('webgpu');
     const backend = tf.backend() as unknown as GpuBackend;
     guardBindings(backend);
+    reuseBuffersAtOnce(backend);
     const dispatcher = createDispatcher(backend);
     registerGpuKernels(dispatcher);
     startHalf = () => prepareHalfProducts(dispatcher, offerOf(backend));

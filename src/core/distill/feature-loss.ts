@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import { scale, squaredError } from '../ops/reduce.js';
+import { output } from '../ops/kernels.js';
 import { normalise } from '../ops/layer-norm.js';
 import type { LifNeuron } from '../ops/lif.js';
 import { encodeRate } from '../ops/lif.js';
@@ -18,6 +19,7 @@ export interface FeatureAlignment {
   readonly form: 'normalised' | 'projected';
   readonly layerMap: readonly number[];
   readonly project: Projection;
+  /** The parameters that `project` reads. */ readonly matrices: readonly tf.Tensor[];
 }
 
 /**
@@ -30,11 +32,13 @@ export function featureLoss(weight: number, how: FeatureAlignment): LossTerm {
     name: 'sfa',
     weight,
     needsFeatures: true,
-    compute: ({ student, teacher }) => {
+    compute: ({ student, teacher, run }) => {
       const perLayer = student.hidden.map((stream, layer) => {
         const target = teacher.hidden[how.layerMap[layer] ?? layer];
         if (target === undefined) throw new Error(`student layer ${layer} is mapped to a teacher layer that does not exist`);
-        return how.form === 'normalised' ? normalisedLoss(stream, target, how) : projectedLoss(stream, target, how);
+        const compare = how.form === 'normalised' ? normalisedLoss : projectedLoss;
+        // As a segment of its own: the projected form saves a dozen tensors of a stream's size per layer.
+        return output<tf.Rank.R0>(run({ inputs: [stream], constants: [target], parameters: how.matrices }, (given) => [compare(output(given, 0), output(given, 1), how)]), 0);
       });
       return scale(tf.addN(perLayer), 1 / perLayer.length);
     },

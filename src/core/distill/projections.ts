@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import type { Random } from '../corpus/random.js';
+import { reshape } from '../ops/reshape.js';
 import { normal } from '../student/initial-values.js';
 import type { Projection } from './embedding-loss.js';
 
@@ -9,6 +10,7 @@ export interface Projections {
   readonly parameters: ReadonlyMap<string, tf.Tensor>;
   readonly embedding: (parameters: ReadonlyMap<string, tf.Tensor>) => Projection;
   readonly feature: (parameters: ReadonlyMap<string, tf.Tensor>) => Projection;
+  /** What `feature` reads of the parameters. */ readonly featureMatrices: (parameters: ReadonlyMap<string, tf.Tensor>) => tf.Tensor[];
 }
 
 const EMBEDDING = 'projection.embedding.weight';
@@ -37,13 +39,14 @@ export function createProjections(widths: { student: number; teacher: number }, 
       if (!p.has(FEATURE_OUT)) return (x) => through(x, p.get(FEATURE_IN));
       return (x) => through(gelu(through(x, p.get(FEATURE_IN))), p.get(FEATURE_OUT));
     },
+    featureMatrices: (p) => [FEATURE_IN, FEATURE_OUT].flatMap((name) => p.get(name) ?? []),
   };
 }
 
 function through(x: tf.Tensor3D, weight: tf.Tensor | undefined): tf.Tensor3D {
   const [batch, length, width] = x.shape;
   const matrix = weight as tf.Tensor2D;
-  return tf.reshape(tf.matMul(tf.reshape<tf.Rank.R2>(x, [batch * length, width]), matrix), [batch, length, matrix.shape[1]]);
+  return reshape(tf.matMul(reshape<tf.Rank.R2>(x, [batch * length, width]), matrix), [batch, length, matrix.shape[1]]);
 }
 
 function gelu(x: tf.Tensor3D): tf.Tensor3D {

@@ -34,7 +34,9 @@ export function spadTerms(context: SpadContext, parameters: ReadonlyMap<string, 
   return [
     embeddingLoss(weights.embedding, projections.embedding(parameters)),
     attentionLoss(weights.attention, { gamma, form: settings.attentionForm, layerMap, headMap }),
-    featureLoss(weights.feature, { neuron, gamma, form: settings.featureForm, layerMap, project: projections.feature(parameters) }),
+    featureLoss(weights.feature, {
+      neuron, gamma, form: settings.featureForm, layerMap, project: projections.feature(parameters), matrices: projections.featureMatrices(parameters),
+    }),
     logitLosses(weights, settings.temperature),
     rateHinge(settings.rateHinge.weight, settings.rateHinge.target, student.layers),
   ];

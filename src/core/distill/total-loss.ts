@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import type { TeacherAttention } from '../ops/attention-alignment.js';
 import type { Readout } from '../ops/readout.js';
+import type { SegmentRunner } from '../ops/recompute.js';
 import { scale } from '../ops/reduce.js';
 import type { SampledTensors } from '../ops/sampled-target.js';
 import type { StudentTrace } from '../student/forward.js';
@@ -10,7 +11,7 @@ import type { TeacherTrace } from '../teacher/forward.js';
 import type { AttentionAlignment } from './attention-loss.js';
 
 /** What a student is aligned with: what the teacher computes, or what a cache holds of it, where `hidden` and `attention` are empty. */
-export interface TeacherTargets extends Omit<TeacherTrace<TeacherAttention>, 'layers' | 'readout'> {
+export interface TeacherTargets extends Omit<TeacherTrace<TeacherAttention>, 'readout'> {
   /** What its logits are made of, or a sample of the distribution they give when they are softened by `distill.temperature`. */
   readonly readout: Readout | SampledTensors;
 }
@@ -21,6 +22,7 @@ export interface LossInputs {
   /** A constant: no gradient reaches it. */ readonly teacher: TeacherTargets;
   /** (B·L) int32 next tokens; −1 is ignored. */ readonly labels: tf.Tensor1D;
   readonly rates: readonly SiteRateTensor[];
+  /** How a term may run a part of it that saves much, and so what of it stays in memory. */ readonly run: SegmentRunner;
 }
 
 /** One term of SpAD. A new term is one more element of the list handed to `totalLoss`. */

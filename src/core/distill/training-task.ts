@@ -71,11 +71,12 @@ function distillLosses(batch: TokenBatch, context: TaskContext): LossTerms {
   const { observe: observeRates, rates } = rateCollector();
   const watch = options.checkBinary && tf.getBackend() !== 'webgpu' ? binaryWatch(timeSteps) : null;
   const aligned = comparedAttention(context.terms);
+  const run = options.recompute ? runRecomputed : runTidied;
   const trace = studentPass(student, ids, {
-    run: options.recompute ? runRecomputed : runTidied, observe: watch?.observe ?? ignoreSpikes, observeRates,
+    run, observe: watch?.observe ?? ignoreSpikes, observeRates,
     alignTo: aligned === undefined ? null : alignmentTargets(teacher.attention, aligned),
   });
-  const { total, terms } = totalLoss(context.terms, { student: trace, teacher, labels, rates });
+  const { total, terms } = totalLoss(context.terms, { student: trace, teacher, labels, rates, run });
   if (watch !== null) assertBinarySync(watch.violations);
   return { total, terms, rates };
 }

@@ -9,6 +9,7 @@ import type { SpikeTensor } from '../ops/lif.js';
 import type { Readout } from '../ops/readout.js';
 import type { SegmentRunner } from '../ops/recompute.js';
 import { runHeld } from '../ops/recompute.js';
+import { reshape } from '../ops/reshape.js';
 import type { SpikeSite } from '../types.js';
 import { layerAttention } from './attention.js';
 import type { RateObserver, SpikeEvent, SpikeObserver } from './block.js';
@@ -58,7 +59,7 @@ export function studentPass(student: Student, ids: tf.Tensor2D, options: PassOpt
   const { config } = student;
   const [batch, length] = ids.shape;
   const embedding = embed(student, ids, 0);
-  let stream = tf.reshape<tf.Rank.R3>(config.embeddingGain === 1 ? embedding : scale(embedding, config.embeddingGain), [1, batch * length, config.hiddenSize]);
+  let stream = reshape<tf.Rank.R3>(config.embeddingGain === 1 ? embedding : scale(embedding, config.embeddingGain), [1, batch * length, config.hiddenSize]);
   const hidden: tf.Tensor3D[] = [];
   const alignment: tf.Scalar[] = [];
   for (let layer = 0; layer < config.layers; layer++) {
@@ -100,7 +101,7 @@ function passBlock(stream: tf.Tensor3D, { student, options, layer, batch }: Bloc
     };
     const aligned = target === null ? null : withTensors(target, constants);
     const { out, losses } = runBlock(x as tf.Tensor3D, { student, layer, batch, observe, aligned });
-    return [out, tf.reshape(meanOver(out, [0]), [batch, -1, student.config.hiddenSize]), ...rates, ...losses];
+    return [out, reshape(meanOver(out, [0]), [batch, out.shape[1] / batch, student.config.hiddenSize]), ...rates, ...losses];
   });
   sites.forEach((site, i) => options.observeRates({ layer, site, rates: outputs[2 + i] as tf.Tensor1D }));
   return { stream: outputs[0] as tf.Tensor3D, hidden: outputs[1] as tf.Tensor3D, loss: outputs[2 + sites.length] as tf.Scalar | undefined };
@@ -119,11 +120,11 @@ function runBlock(stream: tf.Tensor3D, { student, layer, batch, observe, aligned
   const losses: tf.Scalar[] = [];
   const attend = (of: number, qkv: SpikeTensor<tf.Rank.R3>): tf.Tensor3D => {
     const [timeSteps, rows, width] = qkv.shape;
-    const input = layerAttention(tf.reshape(qkv, [timeSteps, batch, rows / batch, width]), of, student);
+    const input = layerAttention(reshape(qkv, [timeSteps, batch, rows / batch, width]), of, student);
     const { values, counts, loss } = aligned === null ? { ...attentionValues(input, config.neuron), loss: null } : alignedAttention(input, config.neuron, aligned);
     if (loss !== null) losses.push(loss);
-    observe({ layer, site: 'attention', spikes: counts, rates: tf.reshape(attentionDensity(counts, timeSteps), [1]) });
-    return tf.reshape(values, [timeSteps, rows, width / 3]);
+    observe({ layer, site: 'attention', spikes: counts, rates: reshape(attentionDensity(counts, timeSteps), [1]) });
+    return reshape(values, [timeSteps, rows, width / 3]);
   };
   return { out: block(stream, { parameters, config, layer, attend, observe }), losses };
 }

@@ -4,7 +4,7 @@ import { attentionValues } from '../ops/attention-alignment.js';
 import { meanOver, stdOver } from '../ops/reduce.js';
 import type { Random } from '../corpus/random.js';
 import type { SpikeTensor } from '../ops/lif.js';
-import { streamTeacher } from '../teacher/forward.js';
+import { traceTeacherLayers } from '../teacher/forward.js';
 import type { TeacherLayerTrace } from '../teacher/forward.js';
 import type { Teacher } from '../teacher/parameters.js';
 import { layerAttention } from './attention.js';
@@ -57,7 +57,7 @@ export async function startStudent(options: StartOptions, onLayer: (done: number
   const parameters = new Map<string, tf.Tensor>();
   fillEmbeddings(parameters, options);
   if (config.learnedNeurons) {
-    const layers = tf.tidy(() => streamTeacher(options.teacher, options.ids).layers.map((trace) => ({ ...trace })));
+    const layers = tf.tidy(() => traceTeacherLayers(options.teacher, options.ids).map((trace) => ({ ...trace })));
     let stream = tf.tidy(() => tf.reshape<tf.Rank.R3>(
       tf.mul(embed({ config, parameters }, options.ids, 0), config.embeddingGain), [1, options.ids.size, config.hiddenSize]));
     for (let layer = 0; layer < config.layers; layer++) {

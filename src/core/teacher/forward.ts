@@ -16,10 +16,9 @@ export interface TeacherTrace<A = tf.Tensor4D> {
   /** (B, L, D): input of the first block. */ readonly embedding: tf.Tensor3D;
   /** Per block (B, L, D): its output, never normalised by the decoder's final norm. */ readonly hidden: readonly tf.Tensor3D[];
   /** Per block: softmax probabilities (B, H, L, L), 0 for future keys, or what they can be computed from. */ readonly attention: readonly A[];
-  /** Per block: what a student's layers are fitted to at the start. */ readonly layers: readonly TeacherLayerTrace[];
 }
 
-/** Values inside one block, each (B·L, width). */
+/** Values inside one block, each (B·L, width): what a student's layers are fitted to at the start. */
 export interface TeacherLayerTrace {
   readonly query: tf.Tensor2D;
   readonly key: tf.Tensor2D;
@@ -50,6 +49,21 @@ export function streamTeacher(teacher: Teacher, ids: tf.Tensor2D): TeacherTrace<
   return decode(teacher, ids, (qkv, shape) => ({ context: streamedAttention(qkv, shape), attention: { query: qkv.query, key: qkv.key, ...shape } }));
 }
 
+/** The values inside every block; owned by the caller's tidy, not differentiable. @param ids (B, L) int32. */
+export function traceTeacherLayers(teacher: Teacher, ids: tf.Tensor2D): TeacherLayerTrace[] {
+  const [batch, length] = ids.shape;
+  const { layers, heads, hiddenSize } = teacher.config;
+  const traces: TeacherLayerTrace[] = [];
+  let stream = tf.reshape<tf.Rank.R2>(teacherEmbedding(teacher, ids), [batch * length, hiddenSize]);
+  for (let layer = 0; layer < layers; layer++) {
+    const input = stream;
+    const { trace } = tidied(() => decoderLayer(teacher, input, { layer, attend: (qkv) => ({ context: streamedAttention(qkv, { batch, length, heads }), attention: null }) }));
+    traces.push(trace);
+    stream = trace.output;
+  }
+  return traces;
+}
+
 /** The readout and nothing else, differentiable. @param run decides what of each layer stays in memory. */
 export function teacherReadout(teacher: Teacher, ids: tf.Tensor2D, run: SegmentRunner): Readout {
   const [batch, length] = ids.shape;
@@ -67,9 +81,9 @@ export function teacherReadout(teacher: Teacher, ids: tf.Tensor2D, run: SegmentR
   return readout(teacher, stream);
 }
 
-/** Frees what a layer does not hand out. */
-function tidyLayer<A>(run: () => ReturnType<typeof decoderLayer<A>>): ReturnType<typeof decoderLayer<A>> {
-  return tf.tidy(() => run() as unknown as tf.TensorContainerObject) as unknown as ReturnType<typeof decoderLayer<A>>;
+/** Frees what is not handed out. */
+function tidied<X>(run: () => X): X {
+  return tf.tidy(() => run() as unknown as tf.TensorContainerObject) as unknown as X;
 }
 
 function decode<A>(teacher: Teacher, ids: tf.Tensor2D, attend: Attend<A>): TeacherTrace<A> {
@@ -78,16 +92,18 @@ function decode<A>(teacher: Teacher, ids: tf.Tensor2D, attend: Attend<A>): Teach
   const embedding = teacherEmbedding(teacher, ids);
   let stream = tf.reshape<tf.Rank.R2>(embedding, [batch * length, config.hiddenSize]);
   const attention: A[] = [];
-  const layers: TeacherLayerTrace[] = [];
+  const hidden: tf.Tensor3D[] = [];
   for (let layer = 0; layer < config.layers; layer++) {
     const input = stream;
-    const result = tidyLayer(() => decoderLayer(teacher, input, { layer, attend: (qkv) => attend(qkv, { batch, length, heads: config.heads }) }));
-    stream = result.trace.output;
-    attention.push(result.attention);
-    layers.push(result.trace);
+    const passed = tidied(() => {
+      const { trace: { output }, attention: own } = decoderLayer(teacher, input, { layer, attend: (qkv) => attend(qkv, { batch, length, heads: config.heads }) });
+      return { output, own };
+    });
+    stream = passed.output;
+    attention.push(passed.own);
+    hidden.push(tf.reshape<tf.Rank.R3>(stream, [batch, length, config.hiddenSize]));
   }
-  const hidden = layers.map((trace) => tf.reshape<tf.Rank.R3>(trace.output, [batch, length, config.hiddenSize]));
-  return { readout: readout(teacher, stream), embedding, hidden, attention, layers };
+  return { readout: readout(teacher, stream), embedding, hidden, attention };
 }
 
 /** Parameters that `teacherEmbedding` reads. */

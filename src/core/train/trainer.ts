@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
+import { freeUnusedMemory } from '../backend/unused-memory.js';
 import { checkpointName } from '../checkpoint/format.js';
 import type { TrainingState } from '../checkpoint/format.js';
 import { readCheckpoint } from '../checkpoint/read.js';
@@ -32,6 +33,7 @@ interface Training { readonly run: TrainingRun; readonly watch: SpikeWatch; read
 export async function trainModel(task: TrainingTask, options: TrainOptions, ctx: RunContext): Promise<TrainReport> {
   const run = await openRun(task, options, ctx);
   const training = { run, watch: createSpikeWatch(ctx.reporter.notice), pace: { tokens: 0, trainingMs: 0 } };
+  freeUnusedMemory(); // of what made the first weights
   try {
     while (!isFinished(run)) {
       if (ctx.signal.aborted) await stop(run);
@@ -137,7 +139,10 @@ async function validate(run: TrainingRun): Promise<number> {
 }
 
 async function finiteNll(task: TrainingTask, windows: readonly Int32Array[], run: TrainingRun): Promise<number> {
+  // The buffers of steps and those of validation are not needed at the same time.
+  freeUnusedMemory();
   const nll = await run.options.runner.validNll(task, windows);
+  freeUnusedMemory();
   if (Number.isFinite(nll)) return nll;
   throw new NumericError(`step ${run.state.step}: the validation loss is ${nll}; last good checkpoint: ${lastCheckpoint(run)}`, {
     suggestions: ['lower train.learningRate'],

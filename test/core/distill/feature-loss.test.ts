@@ -8,7 +8,7 @@ import { describeOnBackends, expectClose } from '../../support/backends.js';
 import { HALF_LEAK, lossInputs } from '../../support/loss-inputs.js';
 
 const stream = (...values: number[]): tf.Tensor3D => tf.tensor3d(values, [1, values.length / 2, 2]);
-const how: FeatureAlignment = { neuron: HALF_LEAK, gamma: 0.25, form: 'normalised', layerMap: [0], project: (x) => x };
+const how: FeatureAlignment = { neuron: HALF_LEAK, gamma: 0.25, form: 'normalised', layerMap: [0], project: (x) => x, matrices: [] };
 
 describeOnBackends('feature loss', () => {
   it('normalised, by hand: [3, 1] and [0, 2] become [1, −1] and [−1, 1], whatever their scale', async () => {

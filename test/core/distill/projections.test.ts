@@ -57,7 +57,7 @@ describeOnBackends('projections', () => {
     const names = ['projection.feature.in.weight', 'projection.feature.out.weight'] as const;
     const teacher = { hidden: [tf.tensor3d([0.3, 1, -2, 2, 0, 1], [1, 2, 3])] };
     const loss = (stream: tf.Tensor, first: tf.Tensor, second: tf.Tensor): tf.Scalar => featureLoss(1, {
-      neuron: HALF_LEAK, gamma: 0.5, form: 'projected', layerMap: [0], project: feature(new Map([[names[0], first], [names[1], second]])),
+      neuron: HALF_LEAK, gamma: 0.5, form: 'projected', layerMap: [0], project: feature(new Map([[names[0], first], [names[1], second]])), matrices: [first, second],
     }).compute(lossInputs({ student: { hidden: [stream as tf.Tensor3D] }, teacher }));
     const gradients = tf.grads(loss)([tf.tensor3d([1, -0.5, 0.2, 0.7], [1, 2, 2]), ...names.map((name) => parameters.get(name) as tf.Tensor)] as [tf.Tensor, tf.Tensor, tf.Tensor]);
     for (const gradient of gradients) expect((await tf.max(tf.abs(gradient)).data())[0]).to.be.above(1e-3);

@@ -21,6 +21,7 @@ export type GpuLimit =
   | 'maxStorageBufferBindingSize' | 'minStorageBufferOffsetAlignment' | 'maxBufferSize' | 'maxComputeWorkgroupStorageSize' | 'maxComputeInvocationsPerWorkgroup';
 export interface GpuBuffer {
   readonly size: number;
+  destroy(): void;
 }
 export interface GpuPipeline {
   getBindGroupLayout(index: number): object;
@@ -41,6 +42,15 @@ interface GpuPass {
   end(): void;
 }
 
+/** The parts of TensorFlow.js's pool of buffers (4.22): a buffer that is released is kept for the next tensor of exactly its size. */
+export interface GpuBufferPool {
+  readonly numBytesUsed: number;
+  /** Of all buffers, free ones included. */ numBytesAllocated: number;
+  numFreeBuffers: number;
+  readonly freeBuffers: ReadonlyMap<string, GpuBuffer[]>;
+  acquireBuffer(bytes: number, usage: number, ...more: readonly boolean[]): GpuBuffer;
+}
+
 /**
  * The parts of TensorFlow.js's WebGPU backend (4.22) that a kernel of ours needs to run between its own: most are private there, and its
  * `runWebGPUProgram` allows one output only.
@@ -48,7 +58,7 @@ interface GpuPass {
 export interface GpuBackend {
   readonly device: GpuDevice;
   readonly tensorMap: { get(id: object): { readonly resource: GpuBuffer; /** Of the buffer: a cast from whole numbers only renames the tensor. */ readonly dtype: DataType; /** Copy in ordinary memory. */ values: ArrayLike<number> | null } };
-  readonly bufferManager: { acquireBuffer(bytes: number, usage: number, ...more: readonly boolean[]): GpuBuffer };
+  readonly bufferManager: GpuBufferPool;
   read(id: object): Promise<ArrayLike<number>>;
   memory(): { readonly numBytesInGPU: number };
   /** Tensors that recorded commands still use: their memory is kept when they are disposed. */ readonly commandQueueOwnedIds: WeakSet<object>;
@@ -61,7 +71,7 @@ export interface GpuBackend {
   submitQueue(): void;
   uploadToGPU(id: object): void;
   incRef(id: object): void;
-  disposeData(id: object): boolean;
+  disposeData(id: object, force?: boolean): boolean;
   /** What a program of theirs binds for a tensor. */ tensorToBinding(tensor: TensorInfo | null): object | null;
   makeTensorInfo(shape: readonly number[], dtype: DataType, values?: Float32Array): TensorInfo;
 }
