@@ -28,6 +28,12 @@ export function view<R extends tf.Rank>(x: tf.Tensor, shape: readonly number[]):
   return tf.engine().runKernel('Reshape', { x }, { shape: [...shape] }) as tf.Tensor<R>;
 }
 
+/** The same values under another owner, as `tf.clone` but without a kernel: it is not recorded, so that no gradient passes through. */
+export function share(x: tf.Tensor): tf.Tensor {
+  tf.backend().incRef(x.dataId);
+  return tf.engine().makeTensorFromTensorInfo(x);
+}
+
 /** The output at `index`. @throws Error when a kernel returned fewer outputs: a bug, never a user's mistake. */
 export function output<R extends tf.Rank>(outputs: readonly tf.Tensor[], index: number): tf.Tensor<R> {
   const tensor = outputs[index];

@@ -1,5 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { share } from './kernels.js';
+
 /** One recorded operation: what it read and made, the tensors it saved, and how gradients pass through it. */
 type TapeNode = ReturnType<typeof tf.engine>['state']['activeTape'][number];
 
@@ -38,7 +40,10 @@ function record(compute: () => tf.Scalar): { value: tf.Scalar; tape: TapeNode[] 
   const engine = tf.engine();
   if (engine.state.gradientDepth > 0) throw new Error('a reverse pass cannot start while another one is recording');
   const anchor = tf.scalar(0);
+  const saving = engine as unknown as { clone: typeof share };
+  const { clone } = saving;
   let tape: TapeNode[] = [];
+  saving.clone = share; // how it saves tensors; its own way launches a kernel for each and records it
   try {
     const { value } = engine.gradients(() => {
       try {
@@ -52,6 +57,7 @@ function record(compute: () => tf.Scalar): { value: tf.Scalar; tape: TapeNode[] 
     tape.forEach(forget);
     throw error;
   } finally {
+    saving.clone = clone;
     anchor.dispose();
   }
 }
@@ -97,7 +103,7 @@ function passNode(node: TapeNode, names: readonly string[], gradients: Map<numbe
     return names.map((name) => {
       const dx = (thunks[name] as () => tf.Tensor | undefined)();
       // A tensor that is disposed on its own must not be the gradient of something else as well.
-      return dx !== undefined && given.has(dx) ? tf.clone(dx) : dx;
+      return dx !== undefined && given.has(dx) ? share(dx) : dx;
     });
   });
   found.forEach((dx, i) => {

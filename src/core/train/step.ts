@@ -4,8 +4,8 @@ import type { TokenBatch } from '../corpus/batches.js';
 import type { SpikeSite } from '../types.js';
 import type { GradientNorms } from './gradient-norm.js';
 import { clipScale, readNorms } from './gradient-norm.js';
-import type { AdamSettings, AdamState } from './optimizer.js';
-import { adamUpdate, disposeAdam } from './optimizer.js';
+import type { AdamSettings, AdamState, AdamStep } from './optimizer.js';
+import { adamUpdate } from './optimizer.js';
 import type { Pass, PassRunner } from './passes.js';
 import { scalarsOf } from './passes.js';
 import type { LossTerms, TrainingTask } from './task.js';
@@ -103,28 +103,26 @@ function describe(passes: readonly LossTerms[], values: readonly number[], norms
 }
 
 function applyUpdate(
-  task: TrainingTask, inputs: { readonly gradients: ReadonlyMap<string, tf.Tensor>; readonly state: AdamState }, step: Parameters<typeof adamUpdate>[1],
+  task: TrainingTask, inputs: { readonly gradients: ReadonlyMap<string, tf.Tensor>; readonly state: AdamState }, step: AdamStep,
 ): AdamState {
-  const { updates } = inputs.state;
+  const updates = inputs.state.updates + 1;
   const [mean, square] = [new Map(inputs.state.mean), new Map(inputs.state.square)];
   // One tensor after the other: new values and moments of all of them at once would be three times the weights.
-  for (const [name, gradient] of inputs.gradients) {
-    const own = { updates, mean: only(mean, name), square: only(square, name) };
-    const updated = adamUpdate({ parameters: task.parameters, gradients: new Map([[name, gradient]]), state: own }, step);
-    for (const value of updated.parameters.values()) {
-      (task.parameters.get(name) as tf.Variable).assign(value);
-      value.dispose();
-    }
-    disposeAdam(own, updated.state);
-    updated.state.mean.forEach((moment) => mean.set(name, moment));
-    updated.state.square.forEach((moment) => square.set(name, moment));
+  for (const [name, g] of inputs.gradients) {
+    const p = tensorOf(task.parameters, name);
+    const [m, v] = [tensorOf(mean, name), tensorOf(square, name)];
+    const [value, nextMean, nextSquare] = adamUpdate({ p, g, m, v }, step, updates);
+    p.assign(value);
+    tf.dispose([value, m, v]);
+    mean.set(name, nextMean);
+    square.set(name, nextSquare);
   }
   tf.tidy(() => task.constrain?.());
-  return { updates: updates + 1, mean, square };
+  return { updates, mean, square };
 }
 
-/** The entry of that name alone. */
-function only(tensors: ReadonlyMap<string, tf.Tensor>, name: string): Map<string, tf.Tensor> {
+function tensorOf<X extends tf.Tensor>(tensors: ReadonlyMap<string, X>, name: string): X {
   const tensor = tensors.get(name);
-  return new Map(tensor === undefined ? [] : [[name, tensor]]);
+  if (tensor === undefined) throw new Error(`no tensor ${name} beside its gradient`);
+  return tensor;
 }
