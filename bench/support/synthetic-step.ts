@@ -6,6 +6,7 @@ import { shippedConfigsFolder } from '../../src/core/config/shipped.js';
 import type { Random } from '../../src/core/corpus/random.js';
 import { createRandom } from '../../src/core/corpus/random.js';
 import { createDistillation, distillationBatches } from '../../src/core/pipeline/distillation.js';
+import { WINDOWS_AT_ONCE } from '../../src/core/ops/batch-tensors.js';
 import { liveRunTeacher } from '../../src/core/pipeline/run-teacher.js';
 import type { OptConfig } from '../../src/core/teacher/config.js';
 import { initTeacher } from '../../src/core/teacher/init.js';
@@ -38,6 +39,7 @@ export interface SyntheticStep {
   readonly teacher: OptConfig;
   /** Trained numbers. */ readonly parameters: number;
   /** A whole step: batch, both forward passes, losses, backward pass, clipping, AdamW; done when it returns. */ step(batch: number): Promise<StepReport>;
+  /** Validation of as many windows as one pass takes. */ validate(): Promise<number>;
   dispose(): void;
 }
 
@@ -95,6 +97,7 @@ export async function openSyntheticStep(shape: EngineShape, setting: StepSetting
   const parameters = [...task.parameters.values()].reduce((sum, { size }) => sum + size, 0);
   return {
     config, teacher: teacher.config, parameters, step,
+    validate: () => task.validNll(Array.from({ length: WINDOWS_AT_ONCE }, (_, i) => tokens.subarray(i * (context + 1), (i + 1) * (context + 1)))),
     dispose: () => {
       task.dispose();
       tf.dispose([...teacher.parameters.values(), ...state.mean.values(), ...state.square.values()]);

@@ -17,7 +17,7 @@ import { spikingAttention } from '../../src/core/ops/spiking-attention.js';
 import { prepareBackend } from '../../src/core/pipeline/prepare-backend.js';
 import { layerAttention } from '../../src/core/student/attention.js';
 import { studentForward } from '../../src/core/student/forward.js';
-import { binaryWatch, assertBinary, observeBoth, rateCollector } from '../../src/core/student/observe.js';
+import { assertBinary, binaryWatch, CHECKED_AT_ONCE, observeBoth, rateCollector } from '../../src/core/student/observe.js';
 import { parameterShapes } from '../../src/core/student/parameters.js';
 import { describeOnBackends, expectClose } from '../support/backends.js';
 import type { ReferenceCase } from '../support/student-reference.js';
@@ -142,7 +142,7 @@ for (const preset of ['practical', 'paper'] as const) {
 }
 
 describe('the watch for binary matrix inputs', () => {
-  before(async () => { await prepareBackend('cpu'); });
+  before(async () => { await prepareBackend('wasm'); });
 
   it('names layer and site of the first value that is neither 0 nor 1', async () => {
     const watch = binaryWatch(2);
@@ -151,6 +151,16 @@ describe('the watch for binary matrix inputs', () => {
     const error = await assertBinary(watch.violations).then(() => null, (thrown: unknown) => thrown);
     expect(error).to.have.property('exitCode', 7);
     expect(error).to.have.property('message').that.includes('layer 3, site hidden: 1 values outside {0,1}');
+  });
+
+  it('finds every such value among more spikes than it looks at together', async () => {
+    const rows = 3;
+    const spikes = new Float32Array(rows * (CHECKED_AT_ONCE / 2 + 1));
+    for (let i = 0; i < spikes.length; i += 7) spikes[i] = 1;
+    for (const [at, value] of [[0, 2], [CHECKED_AT_ONCE - 1, 0.5], [CHECKED_AT_ONCE, -1], [spikes.length - 1, Number.NaN]] as const) spikes[at] = value;
+    const watch = binaryWatch(rows);
+    watch.observe({ layer: 1, site: 'query', spikes: tf.tensor3d(spikes, [rows, 1, spikes.length / rows]), rates: null });
+    expect(await assertBinary(watch.violations).then(() => null, (thrown: Error) => thrown.message)).to.include('layer 1, site query: 4 values');
   });
 
   it('takes attention counts for what they are: whole numbers up to T for every key that a query sees', async () => {

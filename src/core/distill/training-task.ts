@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { TokenBatch } from '../corpus/batches.js';
 import { batchTensors, meanNll } from '../ops/batch-tensors.js';
 import { HEAD_CHUNK_BYTES, readoutNll } from '../ops/readout.js';
-import { runRecomputed, runTidied } from '../ops/recompute.js';
+import { runOnce, runRecomputed, runTidied } from '../ops/recompute.js';
 import type { StudentConfig } from '../student/config.js';
 import type { Student } from '../student/forward.js';
 import { studentPass } from '../student/forward.js';
@@ -85,7 +85,7 @@ function distillLosses(batch: TokenBatch, context: TaskContext): LossTerms {
 async function validate(windows: readonly Int32Array[], student: TaskContext['student']): Promise<number> {
   const watch = binaryWatch(student.config.neuron.timeSteps);
   const nll = await meanNll(windows, ({ ids, labels }) => {
-    const { readout } = studentPass(student, ids, { run: runTidied, observe: watch.observe, observeRates: () => undefined, alignTo: null });
+    const { readout } = studentPass(student, ids, { run: runOnce, observe: watch.observe, observeRates: () => undefined, alignTo: null });
     return readoutNll(readout, labels, HEAD_CHUNK_BYTES);
   });
   await assertBinary(watch.violations);

@@ -24,6 +24,13 @@ export const runHeld: SegmentRunner = ({ inputs, constants }, segment) => segmen
 /** Of the segment's values only its outputs, and what its operations save for the backward pass, outlive it. */
 export const runTidied: SegmentRunner = ({ inputs, constants }, segment) => tf.tidy(() => segment([...inputs, ...constants], true));
 
+/** For a pass that nobody differentiates: nothing of the segment outlives it but its outputs, and its inputs end with it. Constants stay. */
+export const runOnce: SegmentRunner = ({ inputs, constants }, segment) => {
+  const outputs = tf.tidy(() => segment([...inputs, ...constants], true));
+  tf.dispose([...inputs]);
+  return outputs;
+};
+
 /**
  * Activation recomputation (Chen et al., "Training deep nets with sublinear memory cost", 2016): nothing of the segment is kept but its inputs and
  * outputs; the backward pass runs it again under a tape of its own. A spiking block needs no state besides its inputs (its membranes start from rest

@@ -15,6 +15,9 @@ export interface SiteRateTensor {
   /** Where it comes from, differentiable: the rates of the sites whose spikes are computed together, (1) or (3). */ readonly group: tf.Tensor1D;
 }
 
+/** Spikes that `binaryWatch` looks at together: it takes three times their memory. */
+export const CHECKED_AT_ONCE = 2 ** 24;
+
 /** Collects the mean firing rate of every site of a forward pass; those of a group one behind the other. */
 export function rateCollector(): { observe: RateObserver; rates: SiteRateTensor[] } {
   const rates: SiteRateTensor[] = [];
@@ -45,11 +48,23 @@ export const ignoreSpikes: SpikeObserver = () => undefined;
 export function binaryWatch(timeSteps: number): { observe: SpikeObserver; violations: BinaryViolation[] } {
   const violations: BinaryViolation[] = [];
   const observe: SpikeObserver = ({ layer, site, spikes }) => tf.tidy(() => {
-    // Only 0 and 1 are their own squares; a NaN is not even its own.
-    const isWrong = site === 'attention' ? isNoCount(spikes, timeSteps) : tf.notEqual(tf.square(spikes), spikes);
-    violations.push({ layer, site, count: tf.keep(tf.sum(indicator(isWrong))) as tf.Scalar });
+    const count = site === 'attention' ? tf.sum(indicator(isNoCount(spikes, timeSteps))) : countOthers(spikes);
+    violations.push({ layer, site, count: tf.keep(count) as tf.Scalar });
   });
   return { observe, violations };
+}
+
+/** Values that are neither 0 nor 1, piece by piece. Only these two are their own squares; a NaN is not even its own. */
+function countOthers(spikes: tf.Tensor): tf.Tensor {
+  const flat = view<tf.Rank.R1>(spikes, [spikes.size]);
+  const counts: tf.Tensor[] = [];
+  for (let start = 0; start < spikes.size; start += CHECKED_AT_ONCE) {
+    counts.push(tf.tidy(() => {
+      const piece = spikes.size <= CHECKED_AT_ONCE ? flat : tf.slice(flat, [start], [Math.min(CHECKED_AT_ONCE, spikes.size - start)]);
+      return tf.sum(tf.notEqual(tf.square(piece), piece));
+    }));
+  }
+  return tf.addN(counts);
 }
 
 /** Attention spikes come as counts: query i has i + 1 keys and T time steps, so its count is an integer from 0 to T·(i + 1). */

@@ -4,7 +4,7 @@ import type { TokenBatch } from '../corpus/batches.js';
 import { batchTensors, meanNll } from '../ops/batch-tensors.js';
 import { headLosses } from '../ops/head-losses.js';
 import { HEAD_CHUNK_BYTES, readoutNll } from '../ops/readout.js';
-import { runRecomputed, runTidied } from '../ops/recompute.js';
+import { runOnce, runRecomputed, runTidied } from '../ops/recompute.js';
 import type { TrainingTask } from '../train/task.js';
 import { teacherReadout } from './forward.js';
 import type { Teacher } from './parameters.js';
@@ -43,5 +43,5 @@ export function createTeacherTask(options: TeacherTaskOptions): TrainingTask {
 
 /** Mean next-token loss of a teacher over windows of L + 1 tokens, nats per token. */
 export function teacherNll(teacher: Teacher, windows: readonly Int32Array[]): Promise<number> {
-  return meanNll(windows, ({ ids, labels }) => readoutNll(teacherReadout(teacher, ids, runTidied), labels, HEAD_CHUNK_BYTES));
+  return meanNll(windows, ({ ids, labels }) => readoutNll(teacherReadout(teacher, ids, runOnce), labels, HEAD_CHUNK_BYTES));
 }

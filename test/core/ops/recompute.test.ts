@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 
 import type { Segment, SegmentRunner } from '../../../src/core/ops/recompute.js';
-import { runHeld, runRecomputed, runTidied } from '../../../src/core/ops/recompute.js';
+import { runHeld, runOnce, runRecomputed, runTidied } from '../../../src/core/ops/recompute.js';
 import { reversePass } from '../../../src/core/ops/reverse-pass.js';
 import { describeOnBackends } from '../../support/backends.js';
 import { countTraffic } from '../../../bench/support/kernel-traffic.js';
@@ -38,6 +38,16 @@ describeOnBackends('recomputed segments', () => {
     expect(held?.at(-1), 'what only an unused output reads').to.equal(null);
     for (const other of others) expect(other).to.deep.equal(held);
     expect(runs).to.deep.equal([[true, true], [true, true], [true, true, false, false]]);
+  });
+
+  it('that run once end with their inputs; constants stay', async () => {
+    const [x, scale] = [tf.tensor1d([1, 2, 3]), tf.scalar(2)];
+    const before = tf.memory().numTensors;
+    const [y] = runOnce({ inputs: [x], constants: [scale], parameters: [] }, ([a, b]) => [tf.add(tf.mul(a as tf.Tensor, b as tf.Tensor), 1)]);
+    expect(tf.memory().numTensors).to.equal(before);
+    expect([x.isDisposed, scale.isDisposed]).to.deep.equal([true, false]);
+    expect(Array.from(await (y as tf.Tensor).data())).to.deep.equal([3, 5, 7]);
+    tf.dispose([y as tf.Tensor, scale]);
   });
 
   it('keep nothing of a segment but its inputs and outputs, and leave no tensor behind', async () => {
