@@ -13,9 +13,8 @@ import type { DistillConfig } from '../src/core/config/schema.js';
 import { teacherFolder } from '../src/core/config/shipped.js';
 import { createRandom } from '../src/core/corpus/random.js';
 import { estimateMemory } from '../src/core/distill/memory-estimate.js';
-import { stepSizes } from '../src/core/distill/step-sizes.js';
+import { backendMemory, stepSizes } from '../src/core/distill/step-sizes.js';
 import { studentConfigOf } from '../src/core/distill/student-config.js';
-import { hasKernel } from '../src/core/ops/kernels.js';
 import { loadRunCorpus } from '../src/core/pipeline/corpus.js';
 import { createDistillation, distillationBatches } from '../src/core/pipeline/distillation.js';
 import { liveRunTeacher } from '../src/core/pipeline/run-teacher.js';
@@ -138,7 +137,7 @@ const document = {
   spread: (perStep * (quantile(result.tokenRates, 0.75) - quantile(result.tokenRates, 0.25))) / 2,
   stepMs: result.ours.stepMs, processorMs: result.ours.processorMs,
   peakBytes: traffic.peakBytes,
-  estimateBytes: estimateMemory(stepSizes(config, teacher.config, { streamsAttention: hasKernel('BispikAlignedAttention'), hasHeadKernel: hasKernel('BispikHeadLosses') })).peakBytes,
+  estimateBytes: estimateMemory(stepSizes(config, teacher.config, backendMemory())).peakBytes,
   bytesMovedPerStep: traffic.bytesMoved, dispatchesPerStep: traffic.dispatches,
   peer: {
     plainTorch: typeof peer === 'string' || result.theirs === null ? null : { implementation: peer.implementation, threads: 1, ...result.theirs },

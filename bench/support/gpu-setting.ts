@@ -10,8 +10,7 @@ import type { GpuBackend } from '../../src/core/backend/webgpu-kernels/gpu.js';
 import type { DevicePeak } from '../../src/core/backend/profile/device-peak.js';
 import { measurePeak, peakEffort } from '../../src/core/backend/profile/device-peak.js';
 import { estimateMemory } from '../../src/core/distill/memory-estimate.js';
-import { stepSizes } from '../../src/core/distill/step-sizes.js';
-import { hasKernel } from '../../src/core/ops/kernels.js';
+import { backendMemory, stepSizes } from '../../src/core/distill/step-sizes.js';
 import { prepareBackend, preparePrecision } from '../../src/core/pipeline/prepare-backend.js';
 import { describeProfile } from '../../src/core/train/profile.js';
 import type { StepReport } from '../../src/core/train/step.js';
@@ -62,7 +61,6 @@ const synthetic = await openSyntheticStep(flags.shape, {
 const { limits } = (tf.backend() as unknown as GpuBackend).device;
 say({ device, peak, notices, limits: planningLimits(limits), parameters: synthetic.parameters, startMs: performance.now() - began });
 
-const kernels = { streamsAttention: hasKernel('BispikAlignedAttention'), hasHeadKernel: hasKernel('BispikHeadLosses') };
 const meanRate = ({ rates }: StepReport): number => rates.reduce((sum, { rate }) => sum + rate, 0) / rates.length;
 
 async function timeBatch(batch: number): Promise<{ times: number[]; report: StepReport }> {
@@ -96,7 +94,7 @@ async function measureBatch(batch: number): Promise<object> {
   memory.restart(); // after the first step, which uploads what was made in ordinary memory
   const { counts, profile } = await countStep(async () => { await synthetic.step(batch); });
   const tokensPerStep = batch * flags.context;
-  const { peakBytes: estimatedPeakBytes } = estimateMemory(stepSizes({ ...synthetic.config, train: { ...synthetic.config.train, batch } }, synthetic.teacher, kernels));
+  const { peakBytes: estimatedPeakBytes } = estimateMemory(stepSizes({ ...synthetic.config, train: { ...synthetic.config.train, batch } }, synthetic.teacher, backendMemory()));
   const bytes = { estimatedPeakBytes, peakUsedBytes: memory.peakUsedBytes(), peakAllocatedBytes: memory.peakAllocatedBytes() };
   if (peak === null) {
     const roofline = rooflineOf(profile.kernels, flags.limits);

@@ -38,7 +38,7 @@ export interface SyntheticStep {
   readonly config: DistillConfig;
   readonly teacher: OptConfig;
   /** Trained numbers. */ readonly parameters: number;
-  /** A whole step: batch, both forward passes, losses, backward pass, clipping, AdamW; done when it returns. */ step(batch: number): Promise<StepReport>;
+  /** A whole step of `train.accumulate` batches: both forward passes, losses, backward pass, clipping, AdamW; done when it returns. */ step(batch: number): Promise<StepReport>;
   /** Validation of as many windows as one pass takes. */ validate(): Promise<number>;
   dispose(): void;
 }
@@ -72,7 +72,7 @@ export async function openSyntheticStep(shape: EngineShape, setting: StepSetting
     file: `${shippedConfigsFolder()}/distill/${RECIPES[preset]}`,
     overrides: [
       `student.timeSteps=${timeSteps}`, 'student.init=random', `train.context=${context}`, `train.recompute=${recompute}`, `train.precision=${precision}`,
-      'calibration.sequences=1', ...overrides,
+      'train.accumulate=1', 'calibration.sequences=1', ...overrides,
     ],
   });
   const random = createRandom(config.seed);
@@ -89,7 +89,7 @@ export async function openSyntheticStep(shape: EngineShape, setting: StepSetting
   let state = initAdam(task.parameters);
   const step = async (batch: number): Promise<StepReport> => {
     const batches = distillationBatches(tokens, { ...config, train: { ...config.train, batch } });
-    const next = await trainStep(task, { batches: [batches.next()], state }, options);
+    const next = await trainStep(task, { batches: Array.from({ length: config.train.accumulate }, () => batches.next()), state }, options);
     ({ state } = next);
     await tf.tidy(() => tf.slice(tf.reshape(first, [-1]), 0, 1)).data(); // the update is only recorded when a step returns
     return next.report;

@@ -4,21 +4,26 @@ import { HEAD_CHUNK_BYTES } from '../ops/readout.js';
 import type { StudentConfig } from '../student/config.js';
 import { entranceWidth } from '../student/config.js';
 import type { ModelShape } from '../types.js';
+import { comparedNumbers, pooledShares } from './memory-pool.js';
 
 /** Everything that decides how much memory a training step takes. */
 export interface StepSizes {
   readonly student: StudentConfig;
   readonly teacher: ModelShape;
   /** Numbers in all trained tensors, projections included. */ readonly trained: number;
-  /** Numbers in the teacher's tensors. */ readonly frozen: number;
+  /** Numbers in one trained tensor of every size that there is. */ readonly distinct: number;
+  /** Numbers in the teacher's tensors that are held. */ readonly frozen: number;
+  /** Whether the teacher runs in every step, or a cache holds a sample of its distributions. */ readonly teacherKind: 'live' | 'cached';
   /** B */ readonly batch: number;
   /** L */ readonly context: number;
   readonly accumulate: number;
   readonly recompute: 'none' | 'blocks';
   /** The attention loss: it needs maps, unless they are streamed; null where it has the weight 0. */ readonly attentionLoss: 'raw' | 'row-normalised' | null;
   /** Whether streams are compared after every block. */ readonly hasFeatureLoss: boolean;
+  /** Whether they pass two matrices first. */ readonly hasProjectedFeatures: boolean;
   /** True where attention and its loss are computed tile by tile and no (B, H, L, L) tensor is made. */ readonly streamsAttention: boolean;
   /** True where the losses on the vocabulary have a kernel of their own. */ readonly hasHeadKernel: boolean;
+  /** True where a released buffer is kept for tensors of exactly its size, as `webgpu` does. */ readonly poolsBuffers: boolean;
 }
 
 /** One share of the peak. */
@@ -46,7 +51,7 @@ type Shares = Readonly<Record<string, number>>;
  * With recomputation only one block at a time keeps these, and every block its stream. Memory a backend holds in reserve is not in it.
  */
 export function estimateMemory(sizes: StepSizes): MemoryEstimate {
-  const moments = [...stepMoments(sizes), teacherMoment(sizes), updateMoment(sizes), validationMoment(sizes)];
+  const moments = sizes.poolsBuffers ? pooledMoments(sizes) : [...stepMoments(sizes), teacherMoment(sizes), updateMoment(sizes), validationMoment(sizes)];
   const total = (shares: Shares): number => Object.values(shares).reduce((sum, numbers) => sum + numbers, 0);
   const peak = moments.reduce((most, moment) => (total(moment.shares) > total(most.shares) ? moment : most));
   const bytes = (numbers: number): number => numbers * Float32Array.BYTES_PER_ELEMENT;
@@ -56,6 +61,12 @@ export function estimateMemory(sizes: StepSizes): MemoryEstimate {
 }
 
 interface Moment { readonly name: string; readonly shares: Shares }
+
+/** With a pool the most that was held is kept, whatever happens later. */
+function pooledMoments(sizes: StepSizes): Moment[] {
+  const { step, validation } = pooledShares(sizes);
+  return [{ name: 'a step, buffers that are kept for the next one included', shares: step }, { name: 'validation', shares: validation }];
+}
 
 /** Widths and counts that the formulas share, in numbers. */
 function unitsOf({ student, teacher, batch, context }: Pick<StepSizes, 'student' | 'teacher' | 'batch' | 'context'>) {
@@ -113,7 +124,7 @@ function headMoment(sizes: StepSizes, all: readonly number[]): Moment {
     shares: {
       ...residents(sizes), ...stored(sizes, all),
       'targets from the teacher': features + attention, 'logits and their gradients': head,
-      'streams compared with the teacher': student.layers * tokens * D * (hasFeatureLoss ? 4 : 1) + 6 * tokens * D, 'the last stream': row * D,
+      'streams compared with the teacher': tokens * D * (student.layers + 6) + (hasFeatureLoss ? comparedNumbers(sizes) : 0), 'the last stream': row * D,
     },
   };
 }
@@ -156,14 +167,14 @@ function blockMoments(sizes: StepSizes, layer: number): Moment[] {
   ];
 }
 
-/** The teacher's forward pass: what every layer hands out until the end, and the scores of one. */
+/** The teacher's forward pass: what every layer hands out until the end, and what one computes. */
 function teacherMoment(sizes: StepSizes): Moment {
   const { tokens, teacherMap } = unitsOf(sizes);
   const { layers, hiddenSize, feedForwardSize } = sizes.teacher;
   return {
     name: 'the teacher’s forward pass',
     shares: {
-      ...residents(sizes), 'layers of the teacher': layers * tokens * (5 * hiddenSize + feedForwardSize) + tokens * (7 * hiddenSize + 3 * feedForwardSize),
+      ...residents(sizes), 'streams of the teacher': layers * tokens * hiddenSize, 'a layer of the teacher': tokens * (7 * hiddenSize + 3 * feedForwardSize),
       'attention maps of the teacher': sizes.streamsAttention ? 0 : (layers + 2) * teacherMap,
     },
   };

@@ -16,21 +16,26 @@ export interface Projections {
 const EMBEDDING = 'projection.embedding.weight';
 const FEATURE_IN = 'projection.feature.in.weight';
 const FEATURE_OUT = 'projection.feature.out.weight';
+interface Widths { readonly student: number; readonly teacher: number }
+type FeatureForm = 'normalised' | 'projected';
 const identity: Projection = (features) => features;
+
+/** Shapes (in, out) of the projections there are, by name. */
+export function projectionShapes({ student, teacher }: Widths, form: FeatureForm): Map<string, readonly [inputs: number, outputs: number]> {
+  const shapes = new Map<string, readonly [number, number]>();
+  if (student !== teacher) shapes.set(EMBEDDING, [student, teacher]);
+  if (student !== teacher || form === 'projected') shapes.set(FEATURE_IN, [student, teacher]);
+  if (form === 'projected') shapes.set(FEATURE_OUT, [teacher, teacher]);
+  return shapes;
+}
 
 /**
  * Projections that a student of width D_S and a teacher of width D_T need: none where the widths agree, one linear map
  * otherwise; the `projected` feature form always has Linear → GELU → Linear, shared by all layers (App. SFA).
  */
-export function createProjections(widths: { student: number; teacher: number }, form: 'normalised' | 'projected', random: Random): Projections {
-  const { student, teacher } = widths;
-  const parameters = new Map<string, tf.Tensor>();
-  const matrix = (name: string, inputs: number): void => {
-    parameters.set(name, normal([inputs, teacher], 1 / Math.sqrt(inputs), random));
-  };
-  if (student !== teacher) matrix(EMBEDDING, student);
-  if (student !== teacher || form === 'projected') matrix(FEATURE_IN, student);
-  if (form === 'projected') matrix(FEATURE_OUT, teacher);
+export function createProjections(widths: Widths, form: FeatureForm, random: Random): Projections {
+  const shapes = projectionShapes(widths, form);
+  const parameters = new Map(Array.from(shapes, ([name, [inputs, outputs]]) => [name, normal([inputs, outputs], 1 / Math.sqrt(inputs), random)] as const));
   return {
     parameters,
     embedding: (p) => (p.has(EMBEDDING) ? (x) => through(x, p.get(EMBEDDING)) : identity),

@@ -1,23 +1,40 @@
+import * as tf from '@tensorflow/tfjs-core';
+
 import type { DistillConfig } from '../config/schema.js';
+import { hasKernel } from '../ops/kernels.js';
 import { parameterShapes } from '../student/parameters.js';
 import type { OptConfig } from '../teacher/config.js';
+import { EMBEDDING_PARAMETERS } from '../teacher/forward.js';
 import { expectedOptTensors } from '../teacher/opt.js';
 import type { StepSizes } from './memory-estimate.js';
+import { projectionShapes } from './projections.js';
 import { studentConfigOf } from './student-config.js';
 
-const count = (shapes: Iterable<readonly number[]>): number => Array.from(shapes).reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0);
+const size = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+const total = (sizes: Iterable<number>): number => Array.from(sizes).reduce((sum, each) => sum + each, 0);
 
-/** Sizes of the steps of a run, from its configuration and its teacher's. @param kernels what the backend has kernels for. */
-export function stepSizes(config: DistillConfig, teacher: OptConfig, kernels: Pick<StepSizes, 'streamsAttention' | 'hasHeadKernel'>): StepSizes {
+/** What the backend has kernels for, and how it keeps memory. */
+export type BackendMemory = Pick<StepSizes, 'streamsAttention' | 'hasHeadKernel' | 'poolsBuffers'>;
+
+/** Of the active backend. */
+export function backendMemory(): BackendMemory {
+  return { streamsAttention: hasKernel('BispikAlignedAttention'), hasHeadKernel: hasKernel('BispikHeadLosses'), poolsBuffers: tf.getBackend() === 'webgpu' };
+}
+
+/** Sizes of the steps of a run, from its configuration and its teacher's. */
+export function stepSizes(config: DistillConfig, teacher: OptConfig, backend: BackendMemory): StepSizes {
   const student = studentConfigOf(config, teacher);
   const { batch, context, accumulate } = config.train;
   const { weights, attentionForm, featureForm } = config.distill;
-  const differ = student.hiddenSize !== teacher.hiddenSize;
-  const projections = (differ ? 1 : 0) + (differ || featureForm === 'projected' ? 1 : 0);
+  const isCached = config.teacherCache.enabled;
+  const projections = projectionShapes({ student: student.hiddenSize, teacher: teacher.hiddenSize }, featureForm);
+  const trained = [...parameterShapes(student).values(), ...projections.values()].map(size);
+  // With a cache the teacher is not there but for what the loss on embeddings reads, and nothing is compared inside the blocks.
+  const held = [...expectedOptTensors(teacher)].filter(({ name }) => !isCached || (weights.embedding > 0 && EMBEDDING_PARAMETERS.has(name)));
   return {
-    student, teacher, batch, context, accumulate, recompute: config.train.recompute === 'blocks' ? 'blocks' : 'none', ...kernels,
-    trained: count(parameterShapes(student).values()) + projections * student.hiddenSize * teacher.hiddenSize + (featureForm === 'projected' ? teacher.hiddenSize ** 2 : 0),
-    frozen: count(Array.from(expectedOptTensors(teacher), ({ shape }) => shape)),
-    attentionLoss: weights.attention === 0 ? null : attentionForm, hasFeatureLoss: weights.feature !== 0,
+    student, teacher, batch, context, accumulate, recompute: config.train.recompute === 'blocks' ? 'blocks' : 'none', ...backend,
+    trained: total(trained), distinct: total(new Set(trained)), frozen: total(held.map(({ shape }) => size(shape))), teacherKind: isCached ? 'cached' : 'live',
+    attentionLoss: isCached || weights.attention === 0 ? null : attentionForm,
+    hasFeatureLoss: !isCached && weights.feature !== 0, hasProjectedFeatures: featureForm === 'projected',
   };
 }

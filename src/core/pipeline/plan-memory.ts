@@ -3,8 +3,7 @@ import { isOutOfMemory, memoryLimits } from '../backend/memory-limits.js';
 import type { DistillConfig } from '../config/schema.js';
 import { checkMemory, describeEstimate, outOfMemoryError } from '../distill/memory-check.js';
 import type { StepSizes } from '../distill/memory-estimate.js';
-import { stepSizes } from '../distill/step-sizes.js';
-import { hasKernel } from '../ops/kernels.js';
+import { backendMemory, stepSizes } from '../distill/step-sizes.js';
 import type { OptConfig } from '../teacher/config.js';
 import type { Reporter } from '../types.js';
 
@@ -23,7 +22,7 @@ export function planMemory(config: DistillConfig, teacher: OptConfig, { backend,
   const found = memoryLimits(backend.name);
   const given = memoryLimit === null ? Infinity : memoryLimit * 1e9;
   const limits = given < (found.totalBytes ?? Infinity) ? { ...found, totalBytes: given, source: 'train.memoryLimit' } : found;
-  const sizes = stepSizes(config, teacher, { streamsAttention: hasKernel('BispikAlignedAttention'), hasHeadKernel: hasKernel('BispikHeadLosses') });
+  const sizes = stepSizes(config, teacher, backendMemory());
   const { recompute, estimate } = checkMemory(sizes, mode, limits);
   reporter.notice(`Memory: ${describeEstimate(estimate)}${recompute === 'blocks' ? '; blocks are computed again in the backward pass' : ''}`);
   return { config: { ...config, train: { ...config.train, recompute } }, sizes: { ...sizes, recompute } };

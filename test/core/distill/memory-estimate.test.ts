@@ -8,7 +8,7 @@ import { createRandom } from '../../../src/core/corpus/random.js';
 import { estimateMemory } from '../../../src/core/distill/memory-estimate.js';
 import { createProjections } from '../../../src/core/distill/projections.js';
 import { spadTerms } from '../../../src/core/distill/spad.js';
-import { stepSizes } from '../../../src/core/distill/step-sizes.js';
+import { backendMemory, stepSizes } from '../../../src/core/distill/step-sizes.js';
 import { studentConfigOf } from '../../../src/core/distill/student-config.js';
 import { liveSource } from '../../../src/core/distill/teacher-source.js';
 import { createDistillTask } from '../../../src/core/distill/training-task.js';
@@ -21,8 +21,6 @@ import { trainStep } from '../../../src/core/train/step.js';
 
 interface Shape { readonly V: number; readonly D: number; readonly layers: number; readonly H: number }
 type Changes = Partial<Record<'student' | 'distill' | 'train', Record<string, unknown>>>;
-
-const KERNELS = { streamsAttention: false, hasHeadKernel: true };
 
 /** Peak of a whole step and of a validation of eight windows, counted kernel by kernel, and what was predicted. */
 async function peaks({ V, D, layers, H }: Shape, changes: Changes): Promise<{ counted: number; predicted: number; gradients: number }> {
@@ -48,7 +46,7 @@ async function peaks({ V, D, layers, H }: Shape, changes: Changes): Promise<{ co
     await task.validNll(windows);
   }, [...task.parameters.values(), ...teacher.parameters.values(), ...moments()]);
   const gradients = 4 * [...task.parameters.values()].reduce((sum, { size }) => sum + size, 0);
-  const predicted = estimateMemory(stepSizes(config, teacher.config, KERNELS)).peakBytes;
+  const predicted = estimateMemory(stepSizes(config, teacher.config, backendMemory())).peakBytes;
   task.dispose();
   tf.dispose([...moments(), ...teacher.parameters.values()]);
   return { counted, predicted, gradients };
@@ -64,6 +62,7 @@ describe('memory of a distillation step [wasm]', () => {
     ['a large vocabulary', { V: 2000, D: 32, layers: 2, H: 2 }, { student: { timeSteps: 3 }, train: { batch: 10, context: 40 } }],
     ['written spikes', { V: 64, D: 48, layers: 5, H: 3 }, { student: { timeSteps: 2, residualWrite: 'spike' }, train: { batch: 10, context: 32 } }],
     ['row-normalised maps, accumulated', { V: 200, D: 32, layers: 3, H: 4 }, { distill: { attentionForm: 'row-normalised' }, train: { batch: 8, context: 48, accumulate: 2 } }],
+    ['projected streams', { V: 90, D: 48, layers: 4, H: 2 }, { student: { timeSteps: 2 }, distill: { featureForm: 'projected' }, train: { batch: 10, context: 24 } }],
     ['no losses on blocks', { V: 200, D: 32, layers: 3, H: 4 }, { distill: { weights: { attention: 0, feature: 0 } }, train: { batch: 10, context: 48 } }],
     ['a small batch: validation or the update', { V: 300, D: 64, layers: 4, H: 4 }, { train: { batch: 1, context: 16 } }],
   ];
