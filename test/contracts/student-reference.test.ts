@@ -17,7 +17,7 @@ import { spikingAttention } from '../../src/core/ops/spiking-attention.js';
 import { prepareBackend } from '../../src/core/pipeline/prepare-backend.js';
 import { layerAttention } from '../../src/core/student/attention.js';
 import { studentForward } from '../../src/core/student/forward.js';
-import { assertBinary, binaryWatch, CHECKED_AT_ONCE, observeBoth, rateCollector } from '../../src/core/student/observe.js';
+import { assertBinary, binaryWatch, CHECKED_AT_ONCE, joinGroups, observeBoth, rateCollector } from '../../src/core/student/observe.js';
 import { parameterShapes } from '../../src/core/student/parameters.js';
 import { describeOnBackends, expectClose } from '../support/backends.js';
 import type { ReferenceCase } from '../support/student-reference.js';
@@ -102,8 +102,9 @@ for (const preset of ['practical', 'paper'] as const) {
         expect(maps).to.have.lengthOf(reference.student.attention.length);
         for (const [i, map] of maps.entries()) expectClose(await map.data(), reference.student.attention[i] ?? [], { absolute: 1e-6 }, `map ${i}`);
         const expected = new Map(reference.student.rates.map(({ layer, site, rate }) => [`${layer} ${site}`, rate]));
-        expect(rates.map(({ layer, site }) => `${layer} ${site}`)).to.have.members([...expected.keys()]);
-        for (const { layer, site, rate } of rates) expectClose(await rate.data(), [expected.get(`${layer} ${site}`) ?? NaN], { absolute: 1e-6 }, `rate of ${layer} ${site}`);
+        const names = rates.sites.map(({ layer, site }) => `${layer} ${site}`);
+        expect(names).to.have.members([...expected.keys()]);
+        expectClose(await joinGroups(rates.groups).data(), names.map((name) => expected.get(name) ?? NaN), { absolute: 1e-6 }, `rates of ${names.join(', ')}`);
       });
 
       it(`${reference.name}: every loss term and the total`, async () => {

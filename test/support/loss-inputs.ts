@@ -16,7 +16,7 @@ export function lossInputs(given: {
   const nothing = { readout: readoutOf([[0, 0]]), embedding: tf.zeros([1, 1, 2]) as tf.Tensor3D, hidden: [], attention: [], alignment: [] };
   return {
     student: { ...nothing, ...given.student }, teacher: { ...nothing, ...given.teacher },
-    labels: tf.tensor1d([...(given.labels ?? [0])], 'int32'), rates: given.rates ?? [], run: runTidied,
+    labels: tf.tensor1d([...(given.labels ?? [0])], 'int32'), rates: given.rates ?? { sites: [], groups: [] }, run: runTidied,
   };
 }
 

@@ -48,7 +48,8 @@ export function createTinyTask(changes: TinyTaskChanges = {}): TrainingTask {
   const losses = (batch: TokenBatch): LossTerms => {
     const { nll, hidden } = rowLosses(batch.tokens);
     const [hta, sta] = [tf.mul(tf.mean(nll), 0.75), tf.mul(tf.mean(nll), 0.25)] as [tf.Scalar, tf.Scalar];
-    const own: LossTerms = { total: tf.add(hta, sta), terms: { hta, sta }, rates: [{ layer: 0, site: 'hidden', rate: tf.mean(tf.cast(tf.greater(hidden, 0), 'float32')) }] };
+    const active = tf.mean(tf.cast(tf.greater(hidden, 0), 'float32'));
+    const own: LossTerms = { total: tf.add(hta, sta), terms: { hta, sta }, rates: { sites: [{ layer: 0, site: 'hidden' }], values: tf.reshape<tf.Rank.R1>(active, [1]) } };
     return changes.spoil?.(own, ++pass) ?? own;
   };
   return {

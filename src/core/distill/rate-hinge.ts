@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import { applyCustomOp, output } from '../ops/kernels.js';
+import { joinGroups } from '../student/observe.js';
 import type { SpikeSite } from '../types.js';
 import type { LossTerm } from './total-loss.js';
 
@@ -20,9 +21,8 @@ export function rateHinge(weight: number, target: number, layers: number): LossT
     name: 'rateLoss',
     weight,
     compute: ({ rates }) => {
-      const shares = rates.map(({ site }) => (SITE_WEIGHT[site] ?? 0) / (LAYER_WEIGHT * layers));
-      const groups = [...new Set(rates.map(({ group }) => group))];
-      return groups.length === 0 ? tf.scalar(0) : hinge(groups, { target, shares });
+      const shares = rates.sites.map(({ site }) => (SITE_WEIGHT[site] ?? 0) / (LAYER_WEIGHT * layers));
+      return shares.length === 0 ? tf.scalar(0) : hinge(rates.groups, { target, shares });
     },
   };
 }
@@ -33,7 +33,7 @@ function hinge(groups: readonly tf.Tensor1D[], { target, shares }: { readonly ta
     inputs: groups,
     forward: (save) => {
       const weights = tf.tensor1d([...shares]);
-      const excess = tf.relu(tf.sub(groups.length === 1 ? groups[0] as tf.Tensor : tf.concat([...groups]), target));
+      const excess = tf.relu(tf.sub(joinGroups(groups), target));
       save([tf.mul(tf.step(excess), weights)]);
       return tf.sum(tf.mul(excess, weights));
     },

@@ -7,7 +7,7 @@ import { runOnce, runRecomputed, runTidied } from '../ops/recompute.js';
 import type { StudentConfig } from '../student/config.js';
 import type { Student } from '../student/forward.js';
 import { studentPass } from '../student/forward.js';
-import { assertBinary, assertBinarySync, binaryWatch, ignoreSpikes, rateCollector } from '../student/observe.js';
+import { assertBinary, assertBinarySync, binaryWatch, ignoreSpikes, rateCollector, rateValues } from '../student/observe.js';
 import { parameterShapes } from '../student/parameters.js';
 import type { LossTerms, TrainingTask } from '../train/task.js';
 import { alignmentTargets } from './attention-loss.js';
@@ -78,7 +78,7 @@ function distillLosses(batch: TokenBatch, context: TaskContext): LossTerms {
   });
   const { total, terms } = totalLoss(context.terms, { student: trace, teacher, labels, rates, run });
   if (watch !== null) assertBinarySync(watch.violations);
-  return { total, terms, rates };
+  return { total, terms, rates: rateValues(rates) };
 }
 
 /** Mean loss over windows; every forward pass is checked to be binary. */

@@ -5,7 +5,7 @@ export type SpikingKernel =
   | 'BispikPackSpikes' | 'BispikSpikeMatMul' | 'BispikSpikeMatMulGradW'
   | 'BispikLayerNorm' | 'BispikLayerNormGrad'
   | 'BispikTiledAttention' | 'BispikAlignedAttention' | 'BispikStreamedAttention'
-  | 'BispikSquaredError' | 'BispikSquareSum' | 'BispikRateCode' | 'BispikScale' | 'BispikMapLoss' | 'BispikMapLossGrad' | 'BispikPlainLif' | 'BispikCausalSoftmax'
+  | 'BispikSquaredError' | 'BispikSquareSums' | 'BispikRateCode' | 'BispikScale' | 'BispikMapLoss' | 'BispikMapLossGrad' | 'BispikPlainLif' | 'BispikCausalSoftmax'
   | 'BispikCrossEntropy' | 'BispikHeadLosses';
 
 /** True when the active backend has its own version of a kernel. */

@@ -4,30 +4,41 @@ import { indicator } from '../ops/indicator.js';
 import { NumericError } from '../errors.js';
 import { view } from '../ops/kernels.js';
 import { unrecorded } from '../ops/unrecorded.js';
+import type { RateSite, SiteRates } from '../train/task.js';
 import type { SpikeSite } from '../types.js';
 import type { RateObserver, SpikeObserver } from './block.js';
 
-/** A site's mean firing rate as tensors. */
-export interface SiteRateTensor {
-  readonly layer: number;
-  readonly site: SpikeSite;
-  /** Its value, which passes no gradient on. */ readonly rate: tf.Scalar;
-  /** Where it comes from, differentiable: the rates of the sites whose spikes are computed together, (1) or (3). */ readonly group: tf.Tensor1D;
+/** Mean firing rates of a forward pass. */
+export interface FiringRates {
+  readonly sites: readonly RateSite[];
+  /** Differentiable: the rates of the sites whose spikes are computed together, (1) or (3), one behind the other in the order of the sites. */
+  readonly groups: readonly tf.Tensor1D[];
 }
 
 /** Spikes that `binaryWatch` looks at together: it takes three times their memory. */
 export const CHECKED_AT_ONCE = 2 ** 24;
 
-/** Collects the mean firing rate of every site of a forward pass; those of a group one behind the other. */
-export function rateCollector(): { observe: RateObserver; rates: SiteRateTensor[] } {
-  const rates: SiteRateTensor[] = [];
-  const observe: RateObserver = ({ layer, site, rates: perSite }) => {
-    if (perSite === null) throw new Error(`layer ${layer}, site ${site}: its rate was not computed`);
-    const sites: SpikeSite[] = site === 'query' ? ['query', 'key', 'value'] : [site];
-    const values = unrecorded(() => (sites.length === 1 ? [view(perSite, [])] : tf.unstack(perSite)));
-    sites.forEach((name, i) => rates.push({ layer, site: name, rate: values[i] as tf.Scalar, group: perSite }));
+/** Collects the rates of every site of a forward pass. */
+export function rateCollector(): { observe: RateObserver; rates: FiringRates } {
+  const [sites, groups]: [RateSite[], tf.Tensor1D[]] = [[], []];
+  const observe: RateObserver = ({ layer, site, rates }) => {
+    if (rates === null) throw new Error(`layer ${layer}, site ${site}: its rate was not computed`);
+    groups.push(rates);
+    const names: SpikeSite[] = site === 'query' ? ['query', 'key', 'value'] : [site];
+    sites.push(...names.map((name) => ({ layer, site: name })));
   };
-  return { observe, rates };
+  return { observe, rates: { sites, groups } };
+}
+
+/** The rates of all sites as one tensor, which passes no gradient on. */
+export function rateValues({ sites, groups }: FiringRates): SiteRates {
+  const [values] = unrecorded(() => [joinGroups(groups)]);
+  return { sites, values: values as tf.Tensor1D };
+}
+
+/** Groups one behind the other, (sites). */
+export function joinGroups(groups: readonly tf.Tensor1D[]): tf.Tensor1D {
+  return groups.length === 1 ? groups[0] as tf.Tensor1D : tf.concat1d([...groups]);
 }
 
 /** Both observers, in order. */

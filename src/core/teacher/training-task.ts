@@ -32,7 +32,7 @@ export function createTeacherTask(options: TeacherTaskOptions): TrainingTask {
     parameters,
     losses: (batch) => {
       const total = loss(batch);
-      return { total, terms: { hta: total }, rates: [] };
+      return { total, terms: { hta: total }, rates: null };
     },
     termLoss: loss,
     validNll: (windows) => teacherNll(teacher, windows),

@@ -17,39 +17,38 @@ export function canReadAtOnce(): boolean {
 }
 
 /**
- * Norms of gradients together with the values of `scalars`, read back once. Neither sum can overflow: float32 values are squared
+ * Norms of gradients together with the values of `others`, read back once. Neither sum can overflow: float32 values are squared
  * in float64, or, where the data stay on the device, divided by their largest magnitude first. A tensor with a NaN or an
  * infinity in it has the norm NaN or Infinity, and so has the total.
- * @param scalars any rank-0 tensors, e.g. losses. Nothing given is disposed.
+ * @param others any float32 tensors, e.g. losses. Nothing given is disposed. @returns also all numbers of `others`, one behind the other.
  */
 export async function readNorms(
-  gradients: ReadonlyMap<string, tf.Tensor>, scalars: readonly tf.Tensor[],
+  gradients: ReadonlyMap<string, tf.Tensor>, others: readonly tf.Tensor[],
 ): Promise<{ norms: GradientNorms; values: number[] }> {
   const names = [...gradients.keys()];
   const tensors = [...gradients.values()];
   if (canReadAtOnce()) {
-    const norms = combineNorms(names, tensors.map(readNorm));
-    return { norms, values: scalars.map((scalar) => scalar.dataSync()[0] as number) };
+    return { norms: combineNorms(names, readAtOnce(tensors)), values: others.flatMap((tensor) => Array.from(tensor.dataSync())) };
   }
-  const numbers = await readTogether(() => [...scalars, ...tensors.flatMap(scaledSquares)]);
-  const parts = numbers.slice(scalars.length);
-  return { norms: combineNorms(names, names.map((_, i) => normFromParts(parts[2 * i] as number, parts[2 * i + 1] as number))), values: numbers.slice(0, scalars.length) };
+  const numbers = await readTogether(() => [...others.map((tensor) => tf.reshape(tensor, [-1])), ...tensors.flatMap(scaledSquares)]);
+  const values = numbers.splice(0, others.reduce((sum, { size }) => sum + size, 0));
+  return { norms: combineNorms(names, names.map((_, i) => normFromParts(numbers[2 * i] as number, numbers[2 * i + 1] as number))), values };
 }
 
-/** The norm of a tensor that can be read at once. */
-function readNorm(tensor: tf.Tensor): number {
-  if (!hasKernel('BispikSquareSum')) return normOf(tensor.dataSync());
-  const sum = output(runKernel('BispikSquareSum', { x: tensor }, {}), 0);
-  const [squares] = new Float64Array(Float32Array.from(sum.dataSync()).buffer);
-  sum.dispose();
-  return Math.sqrt(squares as number);
+/** Norms of tensors that can be read at once. */
+function readAtOnce(tensors: readonly tf.Tensor[]): number[] {
+  if (!hasKernel('BispikSquareSums')) return tensors.map((tensor) => normOf(tensor.dataSync()));
+  const sums = output(runKernel('BispikSquareSums', Object.fromEntries(tensors.map((tensor, i) => [`x${i}`, tensor])), {}), 0);
+  const { buffer, byteOffset } = sums.dataSync<'float32'>().slice(); // each float64 lies there as two float32
+  sums.dispose();
+  return Array.from(new Float64Array(buffer, byteOffset, tensors.length), Math.sqrt);
 }
 
-/** Values of scalars in one transfer. */
+/** Values of vectors in one transfer. */
 async function readTogether(make: () => readonly tf.Tensor[]): Promise<number[]> {
   const packed = tf.tidy(() => {
-    const scalars = make();
-    return scalars.length === 0 ? [] : [tf.stack([...scalars])];
+    const vectors = make();
+    return vectors.length === 0 ? [] : [tf.concat([...vectors])];
   });
   const numbers = await Promise.all(packed.map(async (tensor) => Array.from<number>(await tensor.data())));
   tf.dispose(packed);
@@ -71,11 +70,11 @@ export function normOf(values: ArrayLike<number>): number {
   return Math.sqrt(a + b + (c + d));
 }
 
-/** The largest magnitude a and Σ(x/a)² of a tensor, computed where it lies; the norm is a·√Σ. @returns two scalars, the caller's. */
+/** The largest magnitude a and Σ(x/a)² of a tensor, computed where it lies; the norm is a·√Σ. @returns each as (1), the caller's. */
 export function scaledSquares(tensor: tf.Tensor): [scale: tf.Tensor, squares: tf.Tensor] {
   return tf.tidy(() => {
     const scale = tf.maximum(tf.max(tf.abs(tensor)), SMALLEST_SCALE);
-    return [scale, tf.sum(tf.square(tf.div(tensor, scale)))];
+    return [scale, tf.sum(tf.square(tf.div(tensor, scale)))].map((scalar) => tf.reshape(scalar, [1])) as [tf.Tensor, tf.Tensor];
   });
 }
 

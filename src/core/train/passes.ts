@@ -44,13 +44,13 @@ export function runPass(task: TrainingTask, batch: TokenBatch): Pass {
   let losses: LossTerms | undefined;
   const { gradients } = backward(task.parameters, () => {
     losses = task.losses(batch);
-    scalarsOf(losses).forEach((scalar) => tf.keep(scalar));
+    tensorsOf(losses).forEach((tensor) => tf.keep(tensor));
     return losses.total;
   });
   return { gradients, losses: losses as LossTerms };
 }
 
 /** Total, terms and rates, in this order. */
-export function scalarsOf({ total, terms, rates }: LossTerms): tf.Scalar[] {
-  return [total, ...Object.values(terms), ...rates.map(({ rate }) => rate)];
+export function tensorsOf({ total, terms, rates }: LossTerms): tf.Tensor[] {
+  return [total, ...Object.values(terms), ...(rates === null ? [] : [rates.values])];
 }

@@ -43,6 +43,6 @@ export function passFrom(
     return tensorOf(partOf(buffer, place), place.shape);
   };
   const terms = Object.fromEntries(Object.entries(losses.terms).map(([name, term]) => [name, tf.scalar(term)]));
-  const numbers: LossTerms = { total: tf.scalar(losses.total), terms, rates: losses.rates.map(({ rate, ...site }) => ({ ...site, rate: tf.scalar(rate) })) };
+  const numbers: LossTerms = { total: tf.scalar(losses.total), terms, rates: losses.rates === null ? null : { ...losses.rates, values: tf.tensor1d(losses.rates.values) } };
   return { gradients: new Map(names.map((name) => [name, upload(name)])), losses: numbers };
 }

@@ -5,12 +5,11 @@ import * as tf from '@tensorflow/tfjs-core';
 import { copyValues, tensorOf } from '../backend/tensor-values.js';
 import type { TokenBatch } from '../corpus/batches.js';
 import { BispikError } from '../errors.js';
-import type { SpikeSite } from '../types.js';
 import type { Pass } from './passes.js';
-import { runPass, scalarsOf } from './passes.js';
+import { runPass, tensorsOf } from './passes.js';
 import type { ParameterPlaces, ReplicaMemory } from './replica-memory.js';
 import { partOf, placeParameters } from './replica-memory.js';
-import type { TrainingTask } from './task.js';
+import type { RateSite, TrainingTask } from './task.js';
 
 /** What a replica is asked for. */
 export type ReplicaRequest =
@@ -22,7 +21,7 @@ export type ReplicaRequest =
 export interface LossNumbers {
   readonly total: number;
   readonly terms: Readonly<Record<string, number>>;
-  readonly rates: readonly { readonly layer: number; readonly site: SpikeSite; readonly rate: number }[];
+  readonly rates: { readonly sites: readonly RateSite[]; readonly values: Float32Array } | null;
 }
 
 /** What a replica answers. */
@@ -81,9 +80,9 @@ function handOver({ gradients, losses }: Pass, { places }: ParameterPlaces, buff
   const numbers: LossNumbers = {
     total: number(losses.total),
     terms: Object.fromEntries(Object.entries(losses.terms).map(([name, term]) => [name, number(term)])),
-    rates: losses.rates.map(({ layer, site, rate }) => ({ layer, site, rate: number(rate) })),
+    rates: losses.rates === null ? null : { sites: losses.rates.sites, values: losses.rates.values.dataSync<'float32'>() },
   };
   const names = [...gradients.keys()];
-  tf.dispose([...gradients.values(), ...scalarsOf(losses)]);
+  tf.dispose([...gradients.values(), ...tensorsOf(losses)]);
   return { kind: 'pass', losses: numbers, names };
 }

@@ -1,20 +1,17 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import type { TokenBatch } from '../corpus/batches.js';
-import type { SpikeSite } from '../types.js';
 import type { GradientNorms } from './gradient-norm.js';
 import { clipScale, readNorms } from './gradient-norm.js';
 import type { AdamSettings, AdamState, AdamStep } from './optimizer.js';
 import { adamUpdate } from './optimizer.js';
 import type { Pass, PassRunner } from './passes.js';
-import { scalarsOf } from './passes.js';
-import type { LossTerms, TrainingTask } from './task.js';
+import { tensorsOf } from './passes.js';
+import type { LossTerms, RateSite, TrainingTask } from './task.js';
 import { termNorms } from './term-norms.js';
 
 /** Mean firing rate of one site over the batches of a step. */
-export interface SiteRateValue {
-  readonly layer: number;
-  readonly site: SpikeSite;
+export interface SiteRateValue extends RateSite {
   /** 0–1 */ readonly rate: number;
 }
 
@@ -56,7 +53,7 @@ export async function trainStep(
   const passes: Passes = { gradients: new Map(), losses: [] };
   try {
     await options.runner.run(task, batches, (pass) => addPass(pass, passes));
-    const { norms, values } = await readNorms(passes.gradients, passes.losses.flatMap(scalarsOf));
+    const { norms, values } = await readNorms(passes.gradients, passes.losses.flatMap(tensorsOf));
     const measured = describe(passes.losses, values, scaleNorms(norms, 1 / batches.length));
     const gradNorms = options.hasTermNorms ? await termNorms(task, batches[0] as TokenBatch, Object.keys(measured.terms)) : {};
     const report = { ...measured, gradNorms };
@@ -65,7 +62,7 @@ export async function trainStep(
     const step = { ...options.adam, learningRate: options.learningRate, gradientScale };
     return { report, state: applyUpdate(task, { gradients: passes.gradients, state }, step) };
   } finally {
-    tf.dispose([...passes.gradients.values(), ...passes.losses.flatMap(scalarsOf)]);
+    tf.dispose([...passes.gradients.values(), ...passes.losses.flatMap(tensorsOf)]);
   }
 }
 
@@ -86,11 +83,11 @@ function scaleNorms(norms: GradientNorms, factor: number): GradientNorms {
 /** Names the numbers read back and averages them over the micro-batches. */
 function describe(passes: readonly LossTerms[], values: readonly number[], norms: GradientNorms): Omit<StepReport, 'gradNorms'> {
   const first = passes[0] as LossTerms;
-  const perPass = scalarsOf(first).length;
+  const perPass = values.length / passes.length;
   const means = Array.from({ length: perPass }, (_, i) => passes.reduce((sum, _pass, pass) => sum + (values[pass * perPass + i] as number), 0) / passes.length);
   const names = Object.keys(first.terms);
   const terms = Object.fromEntries(names.map((name, i) => [name, means[1 + i] as number]));
-  const rates = first.rates.map(({ layer, site }, i) => ({ layer, site, rate: means[1 + names.length + i] as number }));
+  const rates = (first.rates?.sites ?? []).map(({ layer, site }, i) => ({ layer, site, rate: means[1 + names.length + i] as number }));
   const loss = means[0] as number;
   return {
     loss, terms, rates, gradNorm: norms.total,

@@ -3,18 +3,20 @@ import type * as tf from '@tensorflow/tfjs-core';
 import type { TokenBatch } from '../corpus/batches.js';
 import type { SpikeSite } from '../types.js';
 
-/** Mean firing rate of one site over the batch, 0–1. */
-export interface SiteRate {
-  readonly layer: number;
-  readonly site: SpikeSite;
-  readonly rate: tf.Scalar;
+/** Neurons whose firing rate is reported as one number. */
+export interface RateSite { readonly layer: number; readonly site: SpikeSite }
+
+/** Mean firing rates over the batch. */
+export interface SiteRates {
+  readonly sites: readonly RateSite[];
+  /** Of each site, in their order; 0–1. */ readonly values: tf.Tensor1D;
 }
 
 /** What one forward pass says about a batch; the tensors belong to the tidy they are made in. */
 export interface LossTerms {
   /** Nats per token where the task trains on tokens; what is minimised. */ readonly total: tf.Scalar;
   /** Already weighted; they sum to `total`. Values only: `termLoss` gives one that has a gradient. */ readonly terms: Readonly<Record<string, tf.Scalar>>;
-  /** Empty for a dense model. */ readonly rates: readonly SiteRate[];
+  /** Null for a dense model. */ readonly rates: SiteRates | null;
 }
 
 /** Something the trainer can train; it knows neither teacher nor student. */

@@ -38,7 +38,7 @@ function passBits(task: TrainingTask, term: string | null): Record<string, numbe
     if (term !== null) return task.termLoss(BATCH, term);
     const { total, terms, rates } = task.losses(BATCH);
     for (const [name, each] of Object.entries(terms)) note(name, each);
-    for (const { layer, site, rate } of rates) note(`rate ${layer} ${site}`, rate);
+    note(`rates ${rates?.sites.map(({ layer, site }) => `${layer} ${site}`).join(', ')}`, rates?.values as tf.Tensor);
     return total;
   });
   note('total', value);

@@ -4,13 +4,14 @@ import { expect } from 'chai';
 import { rateHinge } from '../../../src/core/distill/rate-hinge.js';
 import type { JointTerms, LossTerm } from '../../../src/core/distill/total-loss.js';
 import { onlyTerm, totalLoss } from '../../../src/core/distill/total-loss.js';
-import type { SiteRateTensor } from '../../../src/core/student/observe.js';
+import type { FiringRates } from '../../../src/core/student/observe.js';
 import type { SpikeSite } from '../../../src/core/types.js';
 import { describeOnBackends, expectClose } from '../../support/backends.js';
 import { lossInputs } from '../../support/loss-inputs.js';
 
 const constant = (name: string, weight: number, value: number): LossTerm => ({ name, weight, compute: () => tf.scalar(value) });
-const rate = (site: SpikeSite, value: number, layer = 0): SiteRateTensor => ({ layer, site, rate: tf.scalar(value), group: tf.tensor1d([value]) });
+const ratesOf = (...given: readonly (readonly [site: SpikeSite, value: number, layer?: number])[]): FiringRates =>
+  ({ sites: given.map(([site, , layer = 0]) => ({ layer, site })), groups: given.map(([, value]) => tf.tensor1d([value])) });
 
 describeOnBackends('total loss', () => {
   it('is the sum of the weighted terms, which are logged weighted: .5·4 + .25·8', async () => {
@@ -59,13 +60,13 @@ describeOnBackends('total loss', () => {
 
 describeOnBackends('rate hinge', () => {
   it('weighs what is above the target by the site’s work, by hand: (3·.2 + 1·.1)/(16·2)', async () => {
-    const rates = [rate('attention_entry', 0.3), rate('hidden', 0.05), rate('attention', 0.2, 1), rate('attention_write', 0.9, 1)];
+    const rates = ratesOf(['attention_entry', 0.3], ['hidden', 0.05], ['attention', 0.2, 1], ['attention_write', 0.9, 1]);
     const value = tf.tidy(() => rateHinge(2, 0.1, 2).compute(lossInputs({ rates })));
     expectClose(await value.data(), [0.7 / 32], { absolute: 1e-7 });
   });
 
   it('pushes only rates above the target: gradients 4/16 and 0', async () => {
-    const gradient = (at: number): tf.Tensor => tf.grad((x) => rateHinge(1, 0.1, 1).compute(lossInputs({ rates: [{ layer: 0, site: 'hidden', rate: tf.scalar(at), group: x as tf.Tensor1D }] })))(tf.tensor1d([at]));
+    const gradient = (at: number): tf.Tensor => tf.grad((x) => rateHinge(1, 0.1, 1).compute(lossInputs({ rates: { sites: [{ layer: 0, site: 'hidden' }], groups: [x as tf.Tensor1D] } })))(tf.tensor1d([at]));
     expectClose(await gradient(0.2).data(), [0.25], { absolute: 1e-7 });
     expectClose(await gradient(0.05).data(), [0], { absolute: 0 });
   });

@@ -17,6 +17,7 @@ import { studentForward } from '../../../src/core/student/forward.js';
 import { parameterShapes } from '../../../src/core/student/parameters.js';
 import type { OptConfig } from '../../../src/core/teacher/config.js';
 import { backward } from '../../../src/core/train/backward.js';
+import { tensorsOf } from '../../../src/core/train/passes.js';
 import type { TrainingTask } from '../../../src/core/train/task.js';
 import { describeOnBackends, expectClose } from '../../support/backends.js';
 import { TINY_STUDENT, tinyIds, tinyStudentParameters, tinyTeacher } from '../../support/tiny-models.js';
@@ -55,7 +56,7 @@ describeOnBackends('distillation task', (backend) => {
     const { value, gradients } = tf.tidy(() => {
       const result = backward(task.parameters, () => {
         losses = task.losses(tokens);
-        [...Object.values(losses.terms), ...losses.rates.map(({ rate }) => rate)].forEach((tensor) => tf.keep(tensor));
+        tensorsOf(losses).forEach((tensor) => tf.keep(tensor));
         return losses.total;
       });
       [result.value, ...result.gradients.values()].forEach((tensor) => tf.keep(tensor));
@@ -66,8 +67,10 @@ describeOnBackends('distillation task', (backend) => {
     const values = await Promise.all(Object.values(terms).map(async (term) => (await term.data())[0] as number));
     values.forEach((term, i) => expect(term, TERMS[i]).to.be.above(0));
     expectClose(await value.data(), [values.reduce((a, b) => a + b)], { absolute: 1e-5 });
-    expect(rates.map(({ site }) => site)).to.have.members(['attention_entry', 'query', 'key', 'value', 'attention', 'attention_out', 'feed_forward_entry', 'hidden']);
-    for (const { rate } of rates) expect((await rate.data())[0]).to.be.within(0, 1);
+    expect(rates?.sites.map(({ site }) => site)).to.have.members(['attention_entry', 'query', 'key', 'value', 'attention', 'attention_out', 'feed_forward_entry', 'hidden']);
+    const found = Array.from(await (rates?.values as tf.Tensor).data());
+    expect(found).to.have.lengthOf(8);
+    for (const rate of found) expect(rate).to.be.within(0, 1);
     expect([...gradients.keys()]).to.deep.equal([...task.parameters.keys()]);
     for (const [name, gradient] of gradients) expect((await tf.max(tf.abs(gradient)).data())[0], name).to.be.above(0);
     task.dispose();

@@ -6,7 +6,7 @@ import { softTargetDivergence } from '../../../src/core/ops/logit-losses.js';
 import { readoutLogits } from '../../../src/core/ops/readout.js';
 import { prepareBackend } from '../../../src/core/pipeline/prepare-backend.js';
 import { studentForward } from '../../../src/core/student/forward.js';
-import { assertBinary, binaryWatch, ignoreSpikes, observeBoth, rateCollector } from '../../../src/core/student/observe.js';
+import { assertBinary, binaryWatch, ignoreSpikes, joinGroups, observeBoth, rateCollector } from '../../../src/core/student/observe.js';
 import { parameterShapes } from '../../../src/core/student/parameters.js';
 import type { StartOptions } from '../../../src/core/student/start.js';
 import { startStudent } from '../../../src/core/student/start.js';
@@ -56,10 +56,11 @@ describe('start of a student', () => {
     const watch = binaryWatch(TINY_STUDENT.neuron.timeSteps);
     studentForward({ config: TINY_STUDENT, parameters }, tinyIds(16, 12), { observe: observeBoth(observe, watch.observe), alignTo: null });
     await assertBinary(watch.violations);
-    expect(rates).to.have.lengthOf(16);
+    expect(rates.sites).to.have.lengthOf(16);
+    const values = await joinGroups(rates.groups).data();
     const goals = { attention_entry: 0.12, feed_forward_entry: 0.12, query: 0.15, key: 0.15, value: 0.15, hidden: 0.15 };
-    for (const { layer, site, rate } of rates) {
-      const found = (await rate.data())[0] as number;
+    for (const [i, { layer, site }] of rates.sites.entries()) {
+      const found = values[i] as number;
       const goal = (goals as Record<string, number>)[site];
       // 192 tokens × 4 steps: each channel is right to one spike or one tie of the membranes.
       if (goal !== undefined) expect(found, `${site} of layer ${layer}`).to.be.closeTo(goal, 0.005);

@@ -21,7 +21,7 @@ import { threadTeacher } from '../../../src/core/pipeline/run-teacher.js';
 import { loadTeacher } from '../../../src/core/teacher/weights.js';
 import { initAdam } from '../../../src/core/train/optimizer.js';
 import type { PassRunner } from '../../../src/core/train/passes.js';
-import { soloRunner } from '../../../src/core/train/passes.js';
+import { soloRunner, tensorsOf } from '../../../src/core/train/passes.js';
 import { startReplicas } from '../../../src/core/train/replica-pool.js';
 import type { StepReport } from '../../../src/core/train/step.js';
 import { trainStep } from '../../../src/core/train/step.js';
@@ -107,7 +107,7 @@ describe('training threads (wasm)', () => {
     const batches = createBatches(seededTokens(400), { batch: 2, context: CONTEXT, seed: 1 });
     const before = tf.memory().numTensors;
     await two.run(task, [batches.next(), batches.next()], ({ gradients, losses }) => {
-      tf.dispose([...gradients.values(), losses.total, ...Object.values(losses.terms), ...losses.rates.map(({ rate }) => rate)]);
+      tf.dispose([...gradients.values(), ...tensorsOf(losses)]);
     });
     expect(tf.memory().numTensors).to.equal(before);
   });

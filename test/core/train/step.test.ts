@@ -33,7 +33,7 @@ function linearTask(a: number, b: number): TrainingTask {
     parameters: new Map<string, tf.Variable>([['w', w], ['idle', tf.variable(tf.scalar(5))]]),
     losses: () => {
       const own = terms();
-      return { total: tf.addN(Object.values(own)), terms: own, rates: [] };
+      return { total: tf.addN(Object.values(own)), terms: own, rates: null };
     },
     termLoss: (_, name) => terms()[name] as tf.Scalar,
     constrain: () => { w.assign(tf.maximum(w, 0.97)); },

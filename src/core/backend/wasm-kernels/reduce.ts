@@ -5,7 +5,7 @@ import { expectShape, inputOf, sizeOf } from '../kernel-tensors.js';
 import type { KernelHeap } from './heap.js';
 import { standardKernel } from './heap.js';
 
-/** `Sum` and `Mean` over adjacent axes of a float32 tensor, `UnsortedSegmentSum`, which the standard backend lacks, `BispikSquaredError` and `BispikSquareSum`. */
+/** `Sum` and `Mean` over adjacent axes of a float32 tensor, `UnsortedSegmentSum`, which the standard backend lacks, `BispikSquaredError` and `BispikSquareSums`. */
 export function reduceKernels(heap: KernelHeap): KernelConfig[] {
   return [
     { kernelName: 'Sum', backendName: 'wasm', kernelFunc: reduction(heap, standardKernel('Sum'), () => 1) },
@@ -18,7 +18,7 @@ export function reduceKernels(heap: KernelHeap): KernelConfig[] {
       kernelName: 'BispikSquaredError', backendName: 'wasm',
       kernelFunc: ({ inputs, attrs }) => squaredError(heap, [inputOf(inputs, 'x'), inputOf(inputs, 'target')], Number(attrs?.['factor'])),
     },
-    { kernelName: 'BispikSquareSum', backendName: 'wasm', kernelFunc: ({ inputs }) => squareSum(heap, inputOf(inputs, 'x')) },
+    { kernelName: 'BispikSquareSums', backendName: 'wasm', kernelFunc: ({ inputs }) => squareSums(heap, Object.values(inputs) as TensorInfo[]) },
   ];
 }
 
@@ -46,11 +46,13 @@ function squaredError(heap: KernelHeap, [x, target]: readonly [TensorInfo, Tenso
   return [error, difference];
 }
 
-/** Σx² in float64, which no float32 can make overflow; its eight bytes are handed out as two float32. */
-function squareSum(heap: KernelHeap, x: TensorInfo): TensorInfo {
-  expectShape(x, x.shape, 'x');
-  const out = heap.output([2]);
-  heap.call.squareSum(heap.address(x), heap.address(out), sizeOf(x.shape));
+/** Σx² of every tensor in float64, which no float32 can make overflow; the eight bytes of each are handed out as two float32. */
+function squareSums(heap: KernelHeap, tensors: readonly TensorInfo[]): TensorInfo {
+  const out = heap.output([tensors.length, 2]);
+  tensors.forEach((x, i) => {
+    expectShape(x, x.shape, `x${i}`);
+    heap.call.squareSum(heap.address(x), heap.address(out) + 8 * i, sizeOf(x.shape));
+  });
   return out;
 }
 
