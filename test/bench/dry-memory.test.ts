@@ -22,19 +22,28 @@ const CASES = [
   { title: 'narrower than its teacher', shape: shape(96, 3, 3, 800), preset: 'practical', timeSteps: 2, context: 256, batches: [6], set: ['student.hiddenSize=60'] },
 ];
 
+/** `train-teacher`, at two batch sizes. */
+const TEACHERS = [{ batch: 2, context: 200, accumulate: 2 }, { batch: 9, context: 90, accumulate: 1 }].map((train) => ({
+  title: `a teacher in training, batch ${train.batch}`, batches: [train.batch], vocabSize: 900,
+  config: { run: 'r', corpus: { kind: 'stories' }, model: { hiddenSize: 96, layers: 4, heads: 3, feedForwardSize: 300, contextLength: 512 }, train },
+}));
+
 describe('memory of a step and a validation on webgpu, counted on a device that does nothing', function () {
   this.timeout(120_000);
   let lines: Line[] = [];
 
   before(() => {
-    const cases = CASES.flatMap((each) => ['none', 'blocks'].map((recompute) => ({ set: [], ...each, recompute })));
+    const cases = [
+      ...CASES.flatMap((each) => ['none', 'blocks'].map((recompute) => ({ set: [], ...each, recompute }))),
+      ...TEACHERS.flatMap((each) => ['none', 'blocks'].map((recompute) => ({ ...each, config: { ...each.config, train: { ...each.config.train, recompute } } }))),
+    ];
     const { stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', SCRIPT, JSON.stringify(cases)], { encoding: 'utf8' });
     lines = stdout.trim().split('\n').map((line) => JSON.parse(line) as Line);
     if (lines.length !== cases.reduce((sum, { batches }) => sum + batches.length, 0)) throw new Error(stderr);
   });
 
   let next = 0;
-  for (const { title, batches } of CASES) {
+  for (const { title, batches } of [...CASES, ...TEACHERS]) {
     const first = next;
     next += 2 * batches.length;
     it(`is predicted within 10 %: ${title}`, () => {

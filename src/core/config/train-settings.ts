@@ -10,8 +10,8 @@ const schedule = (learningRate: number) => ({
   precision: z.enum(['float32', 'mixed']).default('float32')
     .describe('mixed: matrix products of the training passes round their inputs to float16 and sum in float32, on backend webgpu where the adapter has it; weights, moments, neurons and counts stay float32.'),
   recompute: z.enum(['auto', 'none', 'blocks']).default('auto')
-    .describe('What the backward pass computes again instead of keeping it: nothing, or every block from the stream at its entrance (less memory, more time, the same weights); auto = blocks where distill would not fit into memory otherwise.'),
-  memoryLimit: positive().nullable().default(null).describe('Memory that distill may plan with; null = what the backend has; WebGPU does not tell, so nothing is refused there [GB].'),
+    .describe('What the backward pass computes again instead of keeping it: nothing, or every block from the stream at its entrance (less memory, more time, the same weights); auto = blocks where the run would not fit into memory otherwise.'),
+  memoryLimit: positive().nullable().default(null).describe('Memory that a run may plan with; null = what the backend has; WebGPU does not tell, so nothing is refused there [GB].'),
   learningRate: positive().max(1).default(learningRate)
     .describe('Peak learning rate of Adam. The first knob to turn: sweep 2e-3 to 2e-2 at each new width.'),
   warmupSteps: wholeNumber(0).default(60).describe('Updates over which the learning rate rises linearly from 0; fewer than `steps` [steps].'),

@@ -2,6 +2,11 @@ import type { MemoryLimits } from '../backend/memory-limits.js';
 import { BackendError } from '../errors.js';
 import type { MemoryEstimate, StepSizes } from './memory-estimate.js';
 import { estimateMemory } from './memory-estimate.js';
+import type { TeacherSizes } from './teacher-memory.js';
+import { estimateTeacherMemory } from './teacher-memory.js';
+
+/** Sizes of a run of any kind. */
+export type RunSizes = StepSizes | TeacherSizes;
 
 /** Parts that a message names. */
 const NAMED_PARTS = 4;
@@ -10,6 +15,10 @@ const gigabytes = (bytes: number): string => (bytes < 0.95e9 ? `${Math.max(1, Ma
 
 const fits = ({ peakBytes, largest }: MemoryEstimate, { totalBytes, tensorBytes }: MemoryLimits): boolean =>
   (totalBytes === null || peakBytes <= totalBytes) && (tensorBytes === null || largest.bytes <= tensorBytes);
+
+function estimate(sizes: RunSizes): MemoryEstimate {
+  return sizes.trains === 'student' ? estimateMemory(sizes) : estimateTeacherMemory(sizes);
+}
 
 /** The estimate in one line: total, moment and the largest parts. */
 export function describeEstimate({ peakBytes, moment, parts }: MemoryEstimate): string {
@@ -21,28 +30,29 @@ export function describeEstimate({ peakBytes, moment, parts }: MemoryEstimate): 
  * Checks before anything is loaded that a run fits. `mode` `auto` recomputes blocks only where they do not fit otherwise.
  * @returns how to run, and its estimate. @throws BackendError naming estimate, limit, largest parts, and the keys with values that would fit.
  */
-export function checkMemory(sizes: StepSizes, mode: 'auto' | StepSizes['recompute'], limits: MemoryLimits): { recompute: StepSizes['recompute']; estimate: MemoryEstimate } {
-  const modes: readonly StepSizes['recompute'][] = mode === 'auto' ? ['none', 'blocks'] : [mode];
+export function checkMemory(sizes: RunSizes, mode: 'auto' | RunSizes['recompute'], limits: MemoryLimits): { recompute: RunSizes['recompute']; estimate: MemoryEstimate } {
+  const modes: readonly RunSizes['recompute'][] = mode === 'auto' ? ['none', 'blocks'] : [mode];
   for (const recompute of modes) {
-    const estimate = estimateMemory({ ...sizes, recompute });
-    if (fits(estimate, limits)) return { recompute, estimate };
+    const found = estimate({ ...sizes, recompute });
+    if (fits(found, limits)) return { recompute, estimate: found };
   }
-  const last = { ...sizes, recompute: modes.at(-1) as StepSizes['recompute'] };
-  const estimate = estimateMemory(last);
-  const isTooLarge = limits.tensorBytes !== null && estimate.largest.bytes > limits.tensorBytes;
+  const last = { ...sizes, recompute: modes.at(-1) as RunSizes['recompute'] };
+  const wanted = estimate(last);
+  const { largest } = wanted;
+  const isTooLarge = limits.tensorBytes !== null && largest.bytes > limits.tensorBytes;
   const found = isTooLarge
-    ? `${estimate.largest.name} would take ${gigabytes(estimate.largest.bytes)}, more than the ${gigabytes(limits.tensorBytes)} of a buffer of ${limits.source}`
-    : `this run would take ${describeEstimate(estimate)}; ${limits.source} is ${gigabytes(limits.totalBytes ?? 0)}`;
+    ? `${largest.name} would take ${gigabytes(largest.bytes)}, more than the ${gigabytes(limits.tensorBytes)} of a buffer of ${limits.source}`
+    : `this run would take ${describeEstimate(wanted)}; ${limits.source} is ${gigabytes(limits.totalBytes ?? 0)}`;
   throw new BackendError(`${found}`, { suggestions: remedies(last, limits) });
 }
 
 /** Changes that would fit, smallest first, as something to type. Every value is computed, so following one of them is enough. */
-export function remedies(sizes: StepSizes, limits: MemoryLimits): string[] {
+export function remedies(sizes: RunSizes, limits: MemoryLimits): string[] {
   const found: string[] = [];
-  const offer = (changed: StepSizes, keys: readonly string[]): boolean => {
-    const estimate = estimateMemory(changed);
-    if (!fits(estimate, limits)) return false;
-    found.push(`${keys.map((key) => `--set ${key}`).join(' ')} (${gigabytes(estimate.peakBytes)})`);
+  const offer = (changed: RunSizes, keys: readonly string[]): boolean => {
+    const changedTo = estimate(changed);
+    if (!fits(changedTo, limits)) return false;
+    found.push(`${keys.map((key) => `--set ${key}`).join(' ')} (${gigabytes(changedTo.peakBytes)})`);
     return true;
   };
   const again = { ...sizes, recompute: 'blocks' as const };
@@ -55,14 +65,14 @@ export function remedies(sizes: StepSizes, limits: MemoryLimits): string[] {
   for (let context = Math.floor(sizes.context / 2); context >= 16; context = Math.floor(context / 2)) {
     if (offer({ ...again, context }, [...recomputed, `train.context=${context}`])) break;
   }
-  return found.length > 0 ? found : ['a smaller student (student.layers, student.hiddenSize) or teacher', 'another backend (--backend)'];
+  return found.length > 0 ? found : [sizes.trains === 'student' ? 'a smaller student (student.layers, student.hiddenSize) or teacher' : 'a smaller teacher (model.layers, model.hiddenSize)', 'another backend (--backend)'];
 }
 
 /** What to say when memory ran out all the same. @param cause as thrown. */
-export function outOfMemoryError(cause: Error, sizes: StepSizes): BackendError {
-  const estimate = estimateMemory(sizes);
+export function outOfMemoryError(cause: Error, sizes: RunSizes): BackendError {
+  const predicted = estimate(sizes);
   // Whatever the limits were thought to be, this much was too much.
-  const limits: MemoryLimits = { totalBytes: Math.floor(estimate.peakBytes * 0.8), tensorBytes: null, source: 'what did not fit' };
+  const limits: MemoryLimits = { totalBytes: Math.floor(predicted.peakBytes * 0.8), tensorBytes: null, source: 'what did not fit' };
   const said = cause.message.startsWith('out of memory') ? cause.message : `out of memory: ${cause.message.split('\n')[0]}`;
-  return new BackendError(`${said}; this run was estimated at ${describeEstimate(estimate)}`, { cause, suggestions: remedies(sizes, limits) });
+  return new BackendError(`${said}; this run was estimated at ${describeEstimate(predicted)}`, { cause, suggestions: remedies(sizes, limits) });
 }

@@ -8,6 +8,7 @@ import { comparedNumbers, pooledShares } from './memory-pool.js';
 
 /** Everything that decides how much memory a training step takes. */
 export interface StepSizes {
+  readonly trains: 'student';
   readonly student: StudentConfig;
   readonly teacher: ModelShape;
   /** Numbers in all trained tensors, projections included. */ readonly trained: number;
@@ -41,7 +42,7 @@ export interface MemoryEstimate {
 }
 
 /** Shares in numbers (float32); the moments of a step are lists of them. */
-type Shares = Readonly<Record<string, number>>;
+export type Shares = Readonly<Record<string, number>>;
 
 /**
  * Predicts the peak of the values that are alive at once, as the kernels of `wasm` and `webgpu` make them: the largest of the moments of a step. Letters as in
@@ -51,16 +52,23 @@ type Shares = Readonly<Record<string, number>>;
  * With recomputation only one block at a time keeps these, and every block its stream. Memory a backend holds in reserve is not in it.
  */
 export function estimateMemory(sizes: StepSizes): MemoryEstimate {
-  const moments = sizes.poolsBuffers ? pooledMoments(sizes) : [...stepMoments(sizes), teacherMoment(sizes), updateMoment(sizes), validationMoment(sizes)];
+  const moments = sizes.poolsBuffers ? pooledMoments(sizes)
+    : [...stepMoments(sizes), ...(sizes.teacherKind === 'live' ? [teacherMoment(sizes)] : []), updateMoment(sizes), validationMoment(sizes)];
+  return estimateOf(moments, tensorSizes(sizes));
+}
+
+/** The largest of some moments, and the largest of some tensors. */
+export function estimateOf(moments: readonly Moment[], tensors: Shares): MemoryEstimate {
   const total = (shares: Shares): number => Object.values(shares).reduce((sum, numbers) => sum + numbers, 0);
   const peak = moments.reduce((most, moment) => (total(moment.shares) > total(most.shares) ? moment : most));
   const bytes = (numbers: number): number => numbers * Float32Array.BYTES_PER_ELEMENT;
   const parts = Object.entries(peak.shares).filter(([, numbers]) => numbers > 0).map(([name, numbers]) => ({ name, bytes: bytes(numbers) }));
-  const [name, numbers] = Object.entries(tensorSizes(sizes)).reduce((most, tensor) => (tensor[1] > most[1] ? tensor : most));
+  const [name, numbers] = Object.entries(tensors).reduce((most, tensor) => (tensor[1] > most[1] ? tensor : most));
   return { peakBytes: bytes(total(peak.shares)), moment: peak.name, parts: parts.sort((a, b) => b.bytes - a.bytes), largest: { name, bytes: bytes(numbers) } };
 }
 
-interface Moment { readonly name: string; readonly shares: Shares }
+/** A moment of a step, and what is alive then. */
+export interface Moment { readonly name: string; readonly shares: Shares }
 
 /** With a pool the most that was held is kept, whatever happens later. */
 function pooledMoments(sizes: StepSizes): Moment[] {
@@ -102,6 +110,7 @@ function keptByBlock(sizes: StepSizes, layer: number): { currents: number; spike
 function targets(sizes: StepSizes): { features: number; attention: number } {
   const { tokens, teacherMap } = unitsOf(sizes);
   const { layers, hiddenSize } = sizes.teacher;
+  if (sizes.teacherKind === 'cached') return { features: tokens * hiddenSize, attention: 0 };
   return { features: (layers + 2) * tokens * hiddenSize, attention: layers * (sizes.streamsAttention ? 2 * tokens * hiddenSize : teacherMap) };
 }
 
@@ -117,7 +126,8 @@ function headMoment(sizes: StepSizes, all: readonly number[]): Moment {
   const { D, tokens, row } = unitsOf(sizes);
   const { features, attention } = targets(sizes);
   const head = headLossBytes({
-    rows: tokens, vocabulary: student.vocabSize, width: D, teacherWidth: teacher.hiddenSize, chunkBytes: HEAD_CHUNK_BYTES, hasKernel: sizes.hasHeadKernel,
+    rows: tokens, vocabulary: student.vocabSize, width: D, chunkBytes: HEAD_CHUNK_BYTES,
+    ...(sizes.teacherKind === 'live' ? { teacherWidth: teacher.hiddenSize, hasKernel: sizes.hasHeadKernel } : { teacherWidth: 0, hasKernel: false }),
   }) / Float32Array.BYTES_PER_ELEMENT;
   return {
     name: 'the losses on the vocabulary',

@@ -41,7 +41,7 @@ function stepShares(sizes: StepSizes): Shares {
     // Streams, queries and keys of every teacher layer, a layer's own values, and the embedding; compared streams and their gradients.
     'targets from the teacher': isLive ? 3 * teacher.layers * teacherRow + 2 * tokens * teacher.feedForwardSize : teacherRow,
     'streams compared with the teacher': tokens * D * (layers + 8) + (teacher.hiddenSize === D ? 0 : 7 * teacherRow) + (hasFeatureLoss ? comparedNumbers(sizes) : 0),
-    'logits and their gradients': logits(sizes, { rows: tokens, matrices: isLive ? 2 : SAMPLED_MATRICES }) + (F > D ? tokens * D : 0),
+    'logits and their gradients': logitNumbers(sizes.student.vocabSize, { rows: tokens, matrices: isLive ? 2 : SAMPLED_MATRICES }) + (F > D ? tokens * D : 0),
   };
 }
 
@@ -77,9 +77,9 @@ export function comparedNumbers(sizes: StepSizes): number {
 }
 
 /** Chunks of logits of two lengths: all but the last are equal. */
-function logits({ student }: StepSizes, { rows, matrices }: { readonly rows: number; readonly matrices: number }): number {
-  const chunks = chunkRows({ rows, vocabulary: student.vocabSize, chunkBytes: HEAD_CHUNK_BYTES });
-  return matrices * student.vocabSize * [...new Set(chunks.map(({ count }) => count))].reduce((sum, count) => sum + count, 0);
+export function logitNumbers(vocabSize: number, { rows, matrices }: { readonly rows: number; readonly matrices: number }): number {
+  const chunks = chunkRows({ rows, vocabulary: vocabSize, chunkBytes: HEAD_CHUNK_BYTES });
+  return matrices * vocabSize * [...new Set(chunks.map(({ count }) => count))].reduce((sum, count) => sum + count, 0);
 }
 
 /** Products towards weights are summed in parts where their tiles are few. */
@@ -100,6 +100,6 @@ function validationShares(sizes: StepSizes): Shares {
     'weights, both moments of Adam': 3 * sizes.trained, 'teacher weights': sizes.frozen,
     'currents and spikes of the block': 2 * row * (F + 3 * D + E), 'streams': (6 + (isSpike ? 2 : 0)) * row * D + tokens * D * (layers + 4) + (isPair ? tokens * E : 0),
     'a check that spikes are spikes': check(row * F) + check(row * 3 * D) + check(row * E),
-    'logits': logits(sizes, { rows: tokens, matrices: 2 }),
+    'logits': logitNumbers(sizes.student.vocabSize, { rows: tokens, matrices: 2 }),
   };
 }

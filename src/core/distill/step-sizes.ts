@@ -10,8 +10,9 @@ import type { StepSizes } from './memory-estimate.js';
 import { projectionShapes } from './projections.js';
 import { studentConfigOf } from './student-config.js';
 
-const size = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
-const total = (sizes: Iterable<number>): number => Array.from(sizes).reduce((sum, each) => sum + each, 0);
+/** Numbers in a tensor of a shape. */
+export const numbersIn = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+export const sumOf = (sizes: Iterable<number>): number => Array.from(sizes).reduce((sum, each) => sum + each, 0);
 
 /** What the backend has kernels for, and how it keeps memory. */
 export type BackendMemory = Pick<StepSizes, 'streamsAttention' | 'hasHeadKernel' | 'poolsBuffers'>;
@@ -28,12 +29,12 @@ export function stepSizes(config: DistillConfig, teacher: OptConfig, backend: Ba
   const { weights, attentionForm, featureForm } = config.distill;
   const isCached = config.teacherCache.enabled;
   const projections = projectionShapes({ student: student.hiddenSize, teacher: teacher.hiddenSize }, featureForm);
-  const trained = [...parameterShapes(student).values(), ...projections.values()].map(size);
+  const trained = [...parameterShapes(student).values(), ...projections.values()].map(numbersIn);
   // With a cache the teacher is not there but for what the loss on embeddings reads, and nothing is compared inside the blocks.
   const held = [...expectedOptTensors(teacher)].filter(({ name }) => !isCached || (weights.embedding > 0 && EMBEDDING_PARAMETERS.has(name)));
   return {
-    student, teacher, batch, context, accumulate, recompute: config.train.recompute === 'blocks' ? 'blocks' : 'none', ...backend,
-    trained: total(trained), distinct: total(new Set(trained)), frozen: total(held.map(({ shape }) => size(shape))), teacherKind: isCached ? 'cached' : 'live',
+    trains: 'student', student, teacher, batch, context, accumulate, recompute: config.train.recompute === 'blocks' ? 'blocks' : 'none', ...backend,
+    trained: sumOf(trained), distinct: sumOf(new Set(trained)), frozen: sumOf(held.map(({ shape }) => numbersIn(shape))), teacherKind: isCached ? 'cached' : 'live',
     attentionLoss: isCached || weights.attention === 0 ? null : attentionForm,
     hasFeatureLoss: !isCached && weights.feature !== 0, hasProjectedFeatures: featureForm === 'projected',
   };

@@ -87,7 +87,7 @@ export async function distill(request: DistillRequest, ctx: RunContext): Promise
   const threads = trainingThreads(request.threads, { backend: backend.name, accumulate: config.train.accumulate, hasProfile: request.profile });
   if (!isResumed) await createRunFolder(config);
   const provenance = await runProvenance(backend, config.seed);
-  const teacher = await openRunTeacher({ config, weights, tokenizerSha256: tokenizer.hash, corpus, provenance }, ctx);
+  const teacher = await explainMemory(planned.sizes, () => openRunTeacher({ config, weights, tokenizerSha256: tokenizer.hash, corpus, provenance }, ctx));
   const hashes = { teacherSha256: weights.sha256, corpusSha256: corpus.sha256, tokenizerSha256: tokenizer.hash };
   const setting = { config, teacher, corpus, provenance, hashes, backend, hasProfile: request.profile, ctx };
   const task = await explainMemory(planned.sizes, async () => createDistillation({

@@ -25,6 +25,7 @@ import { trainModel } from '../train/trainer.js';
 import type { RunContext } from '../types.js';
 import type { RunCorpus } from './corpus.js';
 import { prepareCorpus } from './corpus.js';
+import { explainMemory, planTeacherMemory } from './plan-memory.js';
 import { prepareBackend, preparePrecision } from './prepare-backend.js';
 import { createRunFolder, runIdentity, runProvenance } from './run-folder.js';
 import { copyTokenizer, hasTokenizer } from './tokenizer-files.js';
@@ -61,6 +62,7 @@ export async function trainTeacher(
   const backend = await prepareBackend(config.backend);
   ctx.reporter.notice(`Computing on ${backend.name} (${backend.device}): ${backend.reason}`);
   await preparePrecision(config.train, backend, ctx.reporter);
+  const planned = planTeacherMemory(config, await mostTokens(config), { backend, reporter: ctx.reporter });
   const threads = trainingThreads(wanted, { backend: backend.name, accumulate: config.train.accumulate, hasProfile: false });
   await createRunFolder(config);
   const tokenizerFolder = join(config.run, 'tokenizer');
@@ -71,17 +73,17 @@ export async function trainTeacher(
   const { bosId, eosId, vocabSize } = tokenizer;
   const initial = initTeacher({ ...config.model, vocabSize, bosId, eosId, padId: null }, createRandom(deriveSeed(config.seed, STREAM.start)));
   const task = createTeacherTask({
-    teacher: initial, context: config.train.context, recompute: config.train.recompute === 'blocks',
+    teacher: initial, context: config.train.context, recompute: planned.config.train.recompute === 'blocks',
     exportTeacher: async (teacher, folder) => {
       await copyTokenizer(tokenizerFolder, folder);
       await writeTeacher(folder, await downloadTeacher(teacher), { source: 'train-teacher', commit: null, ...provenance, ...hashes, config });
     },
   });
   tf.dispose([...initial.parameters.values()]);
-  const plan = { kind: 'teacher', backend: backend.name, config, tokenizer: { vocabSize, bosId, eosId } } as const;
+  const plan = { kind: 'teacher', backend: backend.name, config: planned.config, tokenizer: { vocabSize, bosId, eosId } } as const;
   const runner = openRunner(task, { threads, backend, plan, reporter: ctx.reporter });
   try {
-    const { steps, tokens, valid, elapsedMs } = await train(task, { config, corpus, identity: runIdentity(config, hashes), runner }, ctx);
+    const { steps, tokens, valid, elapsedMs } = await explainMemory(planned.sizes, () => train(task, { config, corpus, identity: runIdentity(config, hashes), runner }, ctx));
     const { unigramNll, bigramNll } = corpus.baselines;
     return {
       path: teacherOf(config), steps, tokens, valid, unigram: { nll: unigramNll }, bigram: { nll: bigramNll },
@@ -91,6 +93,11 @@ export async function trainTeacher(
     await runner.dispose();
     task.dispose();
   }
+}
+
+/** V, or what it can be where the tokenizer is yet to be trained. */
+async function mostTokens({ tokenizer: { folder, vocabSize } }: TeacherConfig): Promise<number> {
+  return folder === null ? vocabSize : (await loadTokenizer(folder)).vocabSize;
 }
 
 const teacherOf = (config: TeacherConfig): string => join(config.run, 'teacher');

@@ -23,6 +23,14 @@ export interface NewTeacher {
   readonly padId: number | null;
 }
 
+/** The configuration of a new teacher. */
+export function teacherConfigOf(shape: NewTeacher): OptConfig {
+  return {
+    ...shape, family: 'opt', embeddingSize: shape.hiddenSize, normPlacement: 'pre', hasFinalNorm: true, activation: 'relu',
+    hasBias: true, hasNormAffine: true, tiedHead: true, layerNormEps: 1e-5,
+  };
+}
+
 /**
  * Random weights of a new teacher:
  *
@@ -36,10 +44,6 @@ export interface NewTeacher {
  * @returns parameters on the active backend, owned by the caller.
  */
 export function initTeacher(shape: NewTeacher, random: Pick<Random, 'normal'>): Teacher {
-  const config: OptConfig = {
-    ...shape, family: 'opt', embeddingSize: shape.hiddenSize, normPlacement: 'pre', hasFinalNorm: true, activation: 'relu',
-    hasBias: true, hasNormAffine: true, tiedHead: true, layerNormEps: 1e-5,
-  };
   const { hiddenSize: D, feedForwardSize: F, layers } = shape;
   const parameters = new Map<string, tf.Tensor>();
   const gaussian = (name: string, size: readonly [number, number], std: number): void => {
@@ -66,5 +70,5 @@ export function initTeacher(shape: NewTeacher, random: Pick<Random, 'normal'>): 
     linear(name('fc2'), [F, D], 2 * layers);
     norm(name('final_layer_norm'));
   }
-  return { config, parameters };
+  return { config: teacherConfigOf(shape), parameters };
 }
