@@ -41,6 +41,15 @@ describe('steps counted on a device that does nothing', function () {
     dry.counts.forEach(({ peakUsedBytes }, i) => { expect(peakUsedBytes / real.counts[i]!.peakUsedBytes).to.be.closeTo(1, 1e-3); });
   });
 
+  it('can be bound by an adapter that has no more than WebGPU guarantees, 128 MiB a binding: embedding, logits and activations of 125M', () => {
+    const { counts } = countSteps([
+      '--dry', '--device-limits', JSON.stringify({ maxStorageBufferBindingSize: 2 ** 27 }), '--presets', 'practical', '--layers', '1', '--heads', '12', '--batches', '8,16', '--time-steps', '4',
+      '--recompute', 'blocks', '--precision', 'float32',
+    ]);
+    expect(counts.map(({ batch }) => batch)).to.deep.equal([8, 16]);
+    for (const { peakUsedBytes } of counts) expect(peakUsedBytes).to.be.above(2 ** 30);
+  });
+
   it('have the operations of the products, counted by hand', () => {
     const [D, F, V, L, B, T, layers] = [8, 32, 50, 8, 2, 2, 2];
     const { operations } = countSteps([

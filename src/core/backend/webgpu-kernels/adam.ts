@@ -1,6 +1,8 @@
 import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
 
 import { expectShape, inputOf, sizeOf } from '../kernel-tensors.js';
+import type { Layout } from './cut.js';
+import { runCut } from './cut.js';
 import type { GpuDispatcher, GpuKernel, UniformType } from './dispatch.js';
 import { spreadGroups } from './dispatch.js';
 import { GROUP, MAIN } from './sums.js';
@@ -38,14 +40,14 @@ function adamStep(gpu: GpuDispatcher, inputs: NamedTensorInfoMap, attrs: NamedAt
   const value = (name: string): number => Number(attrs?.[name]);
   const [beta1, beta2, step, learningRate] = [value('beta1'), value('beta2'), value('step'), value('learningRate')];
   const outputs = [gpu.makeOutput(shape), gpu.makeOutput(shape), gpu.makeOutput(shape)];
-  const size = sizeOf(shape);
-  gpu.run(ADAM, {
-    tensors: [...tensors, ...outputs],
-    uniforms: [
-      size, value('gradScale'), beta1, 1 - beta1, beta2, 1 - beta2,
-      learningRate / (1 - beta1 ** step), 1 / Math.sqrt(1 - beta2 ** step), value('epsilon'), 1 - learningRate * value('weightDecay'),
-    ],
-    workgroups: spreadGroups(Math.ceil(size / GROUP)),
+  const numbers = [
+    value('gradScale'), beta1, 1 - beta1, beta2, 1 - beta2,
+    learningRate / (1 - beta1 ** step), 1 / Math.sqrt(1 - beta2 ** step), value('epsilon'), 1 - learningRate * value('weightDecay'),
+  ];
+  const all = [...tensors, ...outputs];
+  runCut(gpu, ADAM, {
+    tensors: all, units: sizeOf(shape), layouts: all.map((): Layout => [1, 1]),
+    plan: (count) => ({ uniforms: [count, ...numbers], workgroups: spreadGroups(Math.ceil(count / GROUP)) }),
   });
   return outputs;
 }

@@ -2,11 +2,13 @@ import type { NamedAttrMap, TensorInfo } from '@tensorflow/tfjs-core';
 
 import { ShapeError } from '../../errors.js';
 import type { AttentionSizes } from './attention-sizes.js';
-import { SIZE_UNIFORMS, range, sizeNumbers } from './attention-sizes.js';
+import { SIZE_UNIFORMS, cutSequences, range, sequenceLayouts, sizeNumbers } from './attention-sizes.js';
 import type { SoftmaxSizes } from './attention-teacher.js';
 import { EXPONENTIAL, scorePairs, softmaxRows, softmaxSizes } from './attention-teacher.js';
 import type { OwnRows } from './attention-tiles.js';
 import { OWN, blocksOf, chargePairs, openTiles, overLanes, spikingCode, tileCode } from './attention-tiles.js';
+import type { Layout } from './cut.js';
+import { runCut } from './cut.js';
 import type { GpuDispatcher } from './dispatch.js';
 import { spreadGroups } from './dispatch.js';
 import { sumOverRows } from './sums.js';
@@ -146,7 +148,9 @@ export function alignmentLoss(
   const softmax = softmaxRows(gpu, alignment, alignment.teacher);
   const [rowLosses, rowTerms] = [gpu.makeOutput(shape), gpu.makeOutput([3, ...shape])];
   const hasCounts = alignment.form === 'row-normalised';
-  gpu.run({
+  const { teacher } = alignment;
+  const [ofTeacher, perQuery]: readonly [Layout, Layout] = [[1, sizes.length * teacher.width], [1, sizes.heads * sizes.length]];
+  runCut(gpu, {
     name: 'BispikAlignmentLoss',
     tensors: [
       ['bits', 'read', 'u32'], ['gain', 'read', 'f32'], ['distanceBias', 'read', 'f32'], ['teacherQuery', 'read', 'f32'], ['teacherKey', 'read', 'f32'],
@@ -155,7 +159,8 @@ export function alignmentLoss(
     uniforms: SIZE_UNIFORMS, code: lossCode(sizes, alignment),
   }, {
     tensors: [given.bits, given.gain, given.distanceBias, alignment.query, alignment.key, softmax, ...(hasCounts ? [given.counts] : []), rowLosses, rowTerms],
-    uniforms: sizeNumbers(sizes), workgroups: spreadGroups(blocksOf(sizes)),
+    layouts: [sequenceLayouts(sizes).bits, null, null, ofTeacher, ofTeacher, [2, teacher.heads * sizes.length], ...(hasCounts ? [perQuery] : []), perQuery, [3, perQuery[1]]],
+    ...cutSequences(sizes, (some) => spreadGroups(blocksOf(some))),
   });
   const loss = sumOverRows(gpu, rowLosses, { outer: 1, rows: shape.reduce((n, extent) => n * extent, 1), width: 1, shape: [], factor: normOf(alignment, sizes) });
   gpu.release(rowLosses);

@@ -3,9 +3,11 @@ import type { TensorInfo } from '@tensorflow/tfjs-core';
 import type { Alignment } from './attention-alignment.js';
 import { FIRED, alignPairs, alignmentCode, pairTerms } from './attention-alignment.js';
 import type { AttentionSizes } from './attention-sizes.js';
-import { SIZE_UNIFORMS, range, sizeNumbers } from './attention-sizes.js';
+import { SIZE_UNIFORMS, cutSequences, range, sequenceLayouts, sizeNumbers } from './attention-sizes.js';
 import type { OwnRows } from './attention-tiles.js';
 import { OTHER, OWN, addRows, blocksOf, chargePairs, openTiles, spikingCode, tileCode } from './attention-tiles.js';
+import type { Layout } from './cut.js';
+import { runCut } from './cut.js';
 import type { GpuDispatcher } from './dispatch.js';
 import { spreadGroups } from './dispatch.js';
 import { overGroup } from './sums.js';
@@ -186,25 +188,30 @@ export function attentionGradients(gpu: GpuDispatcher, given: BackwardTensors, o
   const { timeSteps, batch, length, width, heads, maxDistance } = sizes;
   const dqkv = gpu.makeOutput([timeSteps, batch, length, 3 * width]);
   const partial = { gains: gpu.makeOutput([blocksOf(sizes)]), distances: gpu.makeOutput([blocksOf(sizes), length]) };
-  const call = { uniforms: sizeNumbers(sizes), workgroups: spreadGroups(blocksOf(sizes)) };
+  const call = cutSequences(sizes, (some) => spreadGroups(blocksOf(some)));
   const spiking = [['bits', 'read', 'u32'], ['gain', 'read', 'f32'], ['distanceBias', 'read', 'f32'], ['dValues', 'read', 'f32']] as const;
   const teacher = alignment === null ? [] : [['teacherQuery', 'read', 'f32'], ['teacherKey', 'read', 'f32']] as const;
   const sides = [given.bits, given.gain, given.distanceBias, given.dValues];
   const pairSides = [...sides, given.rows, ...(alignment === null ? [] : [alignment.query, alignment.key])];
+  const { bits, values, qkv } = sequenceLayouts(sizes);
+  const sideLayouts = [bits, null, null, values];
+  const ofTeacher = alignment === null ? [] : [[1, length * alignment.teacher.width], [1, length * alignment.teacher.width]] as const;
+  const pairLayouts: readonly (Layout | null)[] = [...sideLayouts, [alignment === null ? 1 : 6, heads * length], ...ofTeacher, qkv];
+  const blocks = blocksOf(sizes) / batch;
   const result = ['dqkv', 'read_write', 'f32'] as const;
   const tensors = [...spiking, ['rows', 'read', 'f32'] as const, ...teacher, result];
-  gpu.run({
+  runCut(gpu, {
     name: 'BispikAttentionGradQuery', tensors: [...tensors, ['dGains', 'read_write', 'f32'], ['dDistances', 'read_write', 'f32']],
     uniforms: SIZE_UNIFORMS, code: pairCode(sizes, 'query', alignment),
-  }, { ...call, tensors: [...pairSides, dqkv, partial.gains, partial.distances] });
-  gpu.run({ name: 'BispikAttentionGradKey', tensors, uniforms: SIZE_UNIFORMS, code: pairCode(sizes, 'key', alignment) }, { ...call, tensors: [...pairSides, dqkv] });
-  gpu.run({ name: 'BispikAttentionGradValue', tensors: [...spiking, result], uniforms: SIZE_UNIFORMS, code: valueCode(sizes) }, { ...call, tensors: [...sides, dqkv] });
+  }, { ...call, tensors: [...pairSides, dqkv, partial.gains, partial.distances], layouts: [...pairLayouts, [1, blocks], [1, blocks * length]] });
+  runCut(gpu, { name: 'BispikAttentionGradKey', tensors, uniforms: SIZE_UNIFORMS, code: pairCode(sizes, 'key', alignment) }, { ...call, tensors: [...pairSides, dqkv], layouts: pairLayouts });
+  runCut(gpu, { name: 'BispikAttentionGradValue', tensors: [...spiking, result], uniforms: SIZE_UNIFORMS, code: valueCode(sizes) }, { ...call, tensors: [...sides, dqkv], layouts: [...sideLayouts, qkv] });
   const dGain = gpu.makeOutput([heads]);
   const dDistanceBias = gpu.makeOutput([heads, maxDistance]);
   gpu.run({ name: 'BispikAttentionGradGain', tensors: [['dGains', 'read', 'f32'], ['dGain', 'read_write', 'f32']], uniforms: SIZE_UNIFORMS, code: GAIN_SUMS },
-    { ...call, tensors: [partial.gains, dGain], workgroups: spreadGroups(Math.ceil(heads / 64)) });
+    { uniforms: sizeNumbers(sizes), tensors: [partial.gains, dGain], workgroups: spreadGroups(Math.ceil(heads / 64)) });
   gpu.run({ name: 'BispikAttentionGradDistance', tensors: [['dDistances', 'read', 'f32'], ['dDistanceBias', 'read_write', 'f32']], uniforms: SIZE_UNIFORMS, code: DISTANCE_SUMS },
-    { ...call, tensors: [partial.distances, dDistanceBias], workgroups: spreadGroups(Math.ceil((heads * maxDistance) / 64)) });
+    { uniforms: sizeNumbers(sizes), tensors: [partial.distances, dDistanceBias], workgroups: spreadGroups(Math.ceil((heads * maxDistance) / 64)) });
   gpu.release(partial.gains);
   gpu.release(partial.distances);
   return [dqkv, dGain, dDistanceBias];

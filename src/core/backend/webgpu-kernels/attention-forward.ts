@@ -1,8 +1,9 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 
 import type { AttentionSizes } from './attention-sizes.js';
-import { SIZE_UNIFORMS, lines, range, sizeNumbers } from './attention-sizes.js';
+import { SIZE_UNIFORMS, cutSequences, lines, range, sequenceLayouts } from './attention-sizes.js';
 import { OWN, blocksOf, spikingCode } from './attention-tiles.js';
+import { runCut } from './cut.js';
 import type { GpuDispatcher } from './dispatch.js';
 import { spreadGroups } from './dispatch.js';
 
@@ -20,7 +21,8 @@ fn main(@builtin(workgroup_id) at: vec3u, @builtin(num_workgroups) spread: vec3u
 export function packAlongChannels(gpu: GpuDispatcher, qkv: TensorInfo, sizes: AttentionSizes): TensorInfo {
   const { timeSteps, batch, heads, length, words, headWidth } = sizes;
   const bits = gpu.makeOutput([3, timeSteps, batch * heads, length, words], 'int32');
-  gpu.run({
+  const layouts = sequenceLayouts(sizes);
+  runCut(gpu, {
     name: 'BispikPackAttention', tensors: [['qkv', 'read', 'f32'], ['bits', 'read_write', 'u32']], uniforms: SIZE_UNIFORMS,
     code: `const T = ${timeSteps}u; const K = ${headWidth}u; const W = ${words}u;
 ${openWords('3u * T * bh * uniforms.length * W')}
@@ -31,16 +33,19 @@ ${openWords('3u * T * bh * uniforms.length * W')}
   for (var c = 32u * word; c < min(K, 32u * word + 32u); c++) { found |= select(0u, 1u << (c % 32u), qkv[first + c] != 0.0); }
   bits[i] = found;
 }`,
-  }, { tensors: [qkv, bits], uniforms: sizeNumbers(sizes), workgroups: spreadGroups(Math.ceil((3 * timeSteps * batch * heads * length * words) / 64)) });
+  }, {
+    tensors: [qkv, bits], layouts: [layouts.qkv, layouts.bits],
+    ...cutSequences(sizes, (some) => spreadGroups(Math.ceil((3 * timeSteps * some.batch * heads * length * words) / 64))),
+  });
   return bits;
 }
 
 /** Spikes of values as bits along the keys: (T, B·H, ⌈L/32⌉, 32·W). */
 function packAlongKeys(gpu: GpuDispatcher, bits: TensorInfo, sizes: AttentionSizes): TensorInfo {
   const { timeSteps, batch, heads, length, words } = sizes;
-  const shape = [timeSteps, batch * heads, Math.ceil(length / 32), 32 * words];
-  const valueBits = gpu.makeOutput(shape, 'int32');
-  gpu.run({
+  const valueBits = gpu.makeOutput([timeSteps, batch * heads, Math.ceil(length / 32), 32 * words], 'int32');
+  const layouts = sequenceLayouts(sizes);
+  runCut(gpu, {
     name: 'BispikPackValues', tensors: [['bits', 'read', 'u32'], ['valueBits', 'read_write', 'u32']], uniforms: SIZE_UNIFORMS,
     code: `const T = ${timeSteps}u; const W = ${words}u; const C = 32u * W;
 ${openWords('T * bh * ((uniforms.length + 31u) / 32u) * C')}
@@ -52,7 +57,10 @@ ${openWords('T * bh * ((uniforms.length + 31u) / 32u) * C')}
   }
   valueBits[i] = found;
 }`,
-  }, { tensors: [bits, valueBits], uniforms: sizeNumbers(sizes), workgroups: spreadGroups(Math.ceil(shape.reduce((n, extent) => n * extent, 1) / 64)) });
+  }, {
+    tensors: [bits, valueBits], layouts: [layouts.bits, layouts.valueBits],
+    ...cutSequences(sizes, (some) => spreadGroups(Math.ceil((timeSteps * some.batch * heads * Math.ceil(length / 32) * 32 * words) / 64))),
+  });
   return valueBits;
 }
 
@@ -151,14 +159,18 @@ export function attendWithSpikes(gpu: GpuDispatcher, given: { readonly gain: Ten
   const valueBits = packAlongKeys(gpu, given.bits, sizes);
   const values = gpu.makeOutput([timeSteps, batch, length, width]);
   const counts = gpu.makeOutput([batch, heads, length]);
-  gpu.run({
+  const layouts = sequenceLayouts(sizes);
+  runCut(gpu, {
     name: 'BispikAttentionValues',
     tensors: [
       ['bits', 'read', 'u32'], ['gain', 'read', 'f32'], ['distanceBias', 'read', 'f32'], ['valueBits', 'read', 'u32'],
       ['values', 'read_write', 'f32'], ['counts', 'read_write', 'f32'],
     ],
     uniforms: SIZE_UNIFORMS, code: valuesCode(sizes),
-  }, { tensors: [given.bits, given.gain, given.distanceBias, valueBits, values, counts], uniforms: sizeNumbers(sizes), workgroups: spreadGroups(blocksOf(sizes)) });
+  }, {
+    tensors: [given.bits, given.gain, given.distanceBias, valueBits, values, counts],
+    layouts: [layouts.bits, null, null, layouts.valueBits, layouts.values, [1, heads * length]], ...cutSequences(sizes, (some) => spreadGroups(blocksOf(some))),
+  });
   gpu.release(valueBits);
   return [values, counts];
 }

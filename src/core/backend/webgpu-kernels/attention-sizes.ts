@@ -2,7 +2,8 @@ import type { NamedAttrMap, TensorInfo } from '@tensorflow/tfjs-core';
 
 import { BackendError, ShapeError } from '../../errors.js';
 import { expectShape, extents } from '../kernel-tensors.js';
-import type { UniformType } from './dispatch.js';
+import type { CutCall, Layout } from './cut.js';
+import type { GpuCall, UniformType } from './dispatch.js';
 import type { GpuNeuron } from './neuron.js';
 import { NEURON_UNIFORMS, neuronOf } from './neuron.js';
 
@@ -55,6 +56,20 @@ export const SIZE_UNIFORMS: ReadonlyArray<readonly [name: string, type: UniformT
 
 export function sizeNumbers({ batch, length, heads, maxDistance, neuron }: AttentionSizes): number[] {
   return [batch, length, heads, maxDistance, ...neuron.numbers];
+}
+
+/** Sequences are units: a kernel can run on some of them at a time. */
+export function cutSequences(sizes: AttentionSizes, workgroups: (some: AttentionSizes) => GpuCall['workgroups']): Pick<CutCall, 'units' | 'plan'> {
+  const plan = (batch: number): ReturnType<CutCall['plan']> => ({ uniforms: sizeNumbers({ ...sizes, batch }), workgroups: workgroups({ ...sizes, batch }) });
+  return { units: sizes.batch, plan };
+}
+
+/** How the sequences of a batch lie in the tensors of a layer. */
+export function sequenceLayouts({ timeSteps, length, width, heads, words }: AttentionSizes): Readonly<Record<'qkv' | 'bits' | 'valueBits' | 'values', Layout>> {
+  return {
+    qkv: [timeSteps, length * 3 * width], bits: [3 * timeSteps, heads * length * words],
+    valueBits: [timeSteps, heads * Math.ceil(length / 32) * 32 * words], values: [timeSteps, length * width],
+  };
 }
 
 /** 0, 1, … count − 1 */

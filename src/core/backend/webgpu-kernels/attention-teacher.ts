@@ -4,6 +4,8 @@ import { ShapeError } from '../../errors.js';
 import { expectShape, extents, inputOf } from '../kernel-tensors.js';
 import { lines, range } from './attention-sizes.js';
 import { OWN, addRows, blocksOf, openTiles, overLanes, tileCode } from './attention-tiles.js';
+import type { CutCall, Layout } from './cut.js';
+import { runCut } from './cut.js';
 import type { GpuDispatcher } from './dispatch.js';
 import { spreadGroups } from './dispatch.js';
 
@@ -17,7 +19,11 @@ export interface SoftmaxSizes {
 }
 
 const UNIFORMS = [['batch', 'u32'], ['length', 'u32'], ['heads', 'u32']] as const;
-const numbersOf = ({ batch, length, heads }: SoftmaxSizes): number[] => [batch, length, heads];
+const rowLayout = ({ length, heads }: SoftmaxSizes): Layout => [2, heads * length];
+const matrixLayout = ({ length, width }: SoftmaxSizes): Layout => [1, length * width];
+const cutSequences = (sizes: SoftmaxSizes): Pick<CutCall, 'units' | 'plan'> => ({
+  units: sizes.batch, plan: (batch) => ({ uniforms: [batch, sizes.length, sizes.heads], workgroups: spreadGroups(blocksOf({ ...sizes, batch })) }),
+});
 
 /** @throws ShapeError unless query and key are (B·L, D) and D divides into heads. */
 export function softmaxSizes(query: TensorInfo, key: TensorInfo, of: { readonly batch: number; readonly length: number; readonly heads: number }): SoftmaxSizes {
@@ -88,9 +94,10 @@ ${openTiles('query', `let teacherHead = h;
 /** Greatest score of each query, and 1 over the sum of e^(score − greatest): (2, B, H, L). */
 export function softmaxRows(gpu: GpuDispatcher, given: { readonly query: TensorInfo; readonly key: TensorInfo }, sizes: SoftmaxSizes): TensorInfo {
   const rows = gpu.makeOutput([2, sizes.batch, sizes.heads, sizes.length]);
-  gpu.run({
+  const matrix = matrixLayout(sizes);
+  runCut(gpu, {
     name: 'BispikSoftmaxRows', tensors: [['query', 'read', 'f32'], ['key', 'read', 'f32'], ['rows', 'read_write', 'f32']], uniforms: UNIFORMS, code: ROWS_CODE(sizes),
-  }, { tensors: [given.query, given.key, rows], uniforms: numbersOf(sizes), workgroups: spreadGroups(blocksOf(sizes)) });
+  }, { tensors: [given.query, given.key, rows], layouts: [matrix, matrix, rowLayout(sizes)], ...cutSequences(sizes) });
   return rows;
 }
 
@@ -131,11 +138,12 @@ export function streamedAttention(gpu: GpuDispatcher, inputs: NamedTensorInfoMap
   expectShape(value, query.shape, 'value');
   const rows = softmaxRows(gpu, { query, key }, sizes);
   const context = gpu.makeOutput(query.shape);
-  gpu.run({
+  const matrix = matrixLayout(sizes);
+  runCut(gpu, {
     name: 'BispikSoftmaxContext',
     tensors: [['query', 'read', 'f32'], ['key', 'read', 'f32'], ['value', 'read', 'f32'], ['rows', 'read', 'f32'], ['context', 'read_write', 'f32']],
     uniforms: UNIFORMS, code: contextCode(sizes),
-  }, { tensors: [query, key, value, rows, context], uniforms: numbersOf(sizes), workgroups: spreadGroups(blocksOf(sizes)) });
+  }, { tensors: [query, key, value, rows, context], layouts: [matrix, matrix, matrix, rowLayout(sizes), matrix], ...cutSequences(sizes) });
   gpu.release(rows);
   return context;
 }

@@ -6,7 +6,7 @@ import { sizeOf } from '../kernel-tensors.js';
 import { requireBindable } from './binding-limit.js';
 import type { DeviceWatch } from './failures.js';
 import { watchDevice } from './failures.js';
-import type { GpuBackend, GpuPipeline, GpuResource } from './gpu.js';
+import type { GpuBackend, GpuDevice, GpuPipeline, GpuResource } from './gpu.js';
 
 /** A number of a kernel that changes from call to call without a new compilation. */
 export type UniformType = 'u32' | 'i32' | 'f32';
@@ -53,9 +53,13 @@ const UNIFORM_USAGE = 0x8 | 0x40;
 /** WebGPU's default limit of workgroups per dimension. */
 export const MOST_GROUPS = 65_535;
 
+/** Pipelines by their code. */
+const compiled = new WeakMap<GpuDevice, Map<string, GpuPipeline>>();
+
 /** A dispatcher for the active WebGPU backend. @param bindingBytes as in `GpuDispatcher`; smaller than the device's own only in tests. */
 export function createDispatcher(backend: GpuBackend, bindingBytes = backend.device.limits.maxStorageBufferBindingSize): GpuDispatcher {
-  const pipelines = new Map<string, GpuPipeline>();
+  const pipelines = compiled.get(backend.device) ?? new Map<string, GpuPipeline>();
+  compiled.set(backend.device, pipelines);
   const watch = watchDevice(backend);
   const pipelineOf = (kernel: GpuKernel): GpuPipeline => {
     const code = sourceOf(kernel);

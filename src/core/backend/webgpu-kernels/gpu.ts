@@ -63,7 +63,7 @@ export interface GpuBackend {
   memory(): { readonly numBytesInGPU: number };
   /** Tensors that recorded commands still use: their memory is kept when they are disposed. */ readonly commandQueueOwnedIds: WeakSet<object>;
   /** Released once the recorded commands are submitted. */ readonly uniformPendingDisposal: GpuBuffer[];
-  commandEncoder: { beginComputePass(): GpuPass } | null;
+  commandEncoder: { beginComputePass(): GpuPass; copyBufferToBuffer(from: GpuBuffer, fromOffset: number, to: GpuBuffer, toOffset: number, bytes: number): void } | null;
   computePassEncoder: GpuPass | null;
   dispatchCountInPass: number;
   ensureCommandEncoderReady(): void;

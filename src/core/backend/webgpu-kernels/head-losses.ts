@@ -1,6 +1,8 @@
 import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
 
 import { expectLabels, expectShape, extents, inputOf } from '../kernel-tensors.js';
+import type { Layout } from './cut.js';
+import { runCut } from './cut.js';
 import type { GpuDispatcher, GpuKernel } from './dispatch.js';
 import { spreadGroups } from './dispatch.js';
 import { LARGEST_AND_SUM, NAN_BITS, NOTHING_YET } from './losses.js';
@@ -77,8 +79,10 @@ function headLosses(gpu: GpuDispatcher, inputs: NamedTensorInfoMap, attrs: Named
   if (teacher !== undefined) expectShape(teacher, [rows, vocabulary], 'teacher');
   const losses = [gpu.makeOutput([rows]), gpu.makeOutput([rows])];
   const targets = [...(labels === undefined ? [] : [labels, hardSlope]), ...(teacher === undefined ? [] : [teacher])];
-  gpu.run(kernelFor({ hasLabels: labels !== undefined, hasTeacher: teacher !== undefined }), {
-    tensors: [logits, ...losses, ...targets], uniforms: [rows, vocabulary, 1 / Number(attrs?.['temperature']), Number(attrs?.['softSlope'])], workgroups: spreadGroups(rows),
+  const targetLayouts: (Layout | null)[] = [...(labels === undefined ? [] : [[1, 1] as const, null]), ...(teacher === undefined ? [] : [[1, vocabulary] as const])];
+  runCut(gpu, kernelFor({ hasLabels: labels !== undefined, hasTeacher: teacher !== undefined }), {
+    tensors: [logits, ...losses, ...targets], units: rows, layouts: [[1, vocabulary], [1, 1], [1, 1], ...targetLayouts],
+    plan: (count) => ({ uniforms: [count, vocabulary, 1 / Number(attrs?.['temperature']), Number(attrs?.['softSlope'])], workgroups: spreadGroups(count) }),
   });
   return [...losses, gpu.overwritten(logits)];
 }

@@ -1,6 +1,8 @@
 import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
 
 import { layerNormGradTensors, layerNormTensors } from '../layer-norm-tensors.js';
+import type { Layout } from './cut.js';
+import { runCut } from './cut.js';
 import type { GpuDispatcher, GpuKernel } from './dispatch.js';
 import { spreadGroups } from './dispatch.js';
 import { GROUP, MAIN, overGroup, sumOverRows } from './sums.js';
@@ -84,7 +86,10 @@ ${MAIN}
 function forward(gpu: GpuDispatcher, inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): TensorInfo[] {
   const { given, rows, width } = layerNormTensors(inputs);
   const outputs = [gpu.makeOutput([rows, width]), gpu.makeOutput([rows]), gpu.makeOutput([rows])];
-  gpu.run(FORWARD, { tensors: [...given, ...outputs], uniforms: [rows, width, Number(attrs?.['eps'])], workgroups: spreadGroups(rows) });
+  runCut(gpu, FORWARD, {
+    tensors: [...given, ...outputs], units: rows, layouts: [[1, width], null, null, [1, width], [1, 1], [1, 1]],
+    plan: (count) => ({ uniforms: [count, width, Number(attrs?.['eps'])], workgroups: spreadGroups(count) }),
+  });
   return outputs;
 }
 
@@ -94,8 +99,10 @@ function backward(gpu: GpuDispatcher, inputs: NamedTensorInfoMap): TensorInfo[] 
   const blocks = Math.ceil(rows / rowsEach);
   const dx = gpu.makeOutput([rows, width]);
   const partial = [gpu.makeOutput([blocks, width]), gpu.makeOutput([blocks, width])];
-  gpu.run(gradientOf(Math.ceil(width / GROUP)), {
-    tensors: [...given, dx, ...partial], uniforms: [rows, width, blocks, rowsEach], workgroups: spreadGroups(blocks),
+  const [matrix, numbers, sums]: readonly [Layout, Layout, Layout] = [[1, rowsEach * width], [1, rowsEach], [1, width]];
+  runCut(gpu, gradientOf(Math.ceil(width / GROUP)), {
+    tensors: [...given, dx, ...partial], units: blocks, layouts: [matrix, matrix, null, numbers, numbers, matrix, sums, sums],
+    plan: (count, first) => ({ uniforms: [Math.min(rows - first * rowsEach, count * rowsEach), width, count, rowsEach], workgroups: spreadGroups(count) }),
   });
   const summed = partial.map((sums) => sumOverRows(gpu, sums, { outer: 1, rows: blocks, width, shape: [width] }));
   partial.forEach((made) => { gpu.release(made); });

@@ -2,6 +2,7 @@ import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from 
 
 import { expectShape, inputOf, sizeOf } from '../kernel-tensors.js';
 import { neuronSizes } from '../neuron-tensors.js';
+import { runCut } from './cut.js';
 import type { GpuDispatcher } from './dispatch.js';
 import { spreadGroups } from './dispatch.js';
 import { LIF_GROUP, lifCode, lifGradCode, rateCodeCode, ratesCode } from './lif-code.js';
@@ -42,10 +43,12 @@ export function lifKernels(gpu: GpuDispatcher): KernelConfig[] {
 function rateCode(gpu: GpuDispatcher, x: TensorInfo, neuron: GpuNeuron): TensorInfo {
   expectShape(x, x.shape, 'x');
   const rates = gpu.makeOutput(x.shape);
-  const count = sizeOf(x.shape);
-  gpu.run({
+  runCut(gpu, {
     name: 'BispikRateCode', tensors: [['x', 'read', 'f32'], ['rates', 'read_write', 'f32']], uniforms: [['count', 'u32'], ...NEURON_UNIFORMS], code: rateCodeCode(neuron),
-  }, { tensors: [x, rates], uniforms: [count, ...neuron.numbers], workgroups: spreadGroups(Math.ceil(count / LIF_GROUP)) });
+  }, {
+    tensors: [x, rates], units: sizeOf(x.shape), layouts: [[1, 1], [1, 1]],
+    plan: (count) => ({ uniforms: [count, ...neuron.numbers], workgroups: spreadGroups(Math.ceil(count / LIF_GROUP)) }),
+  });
   return rates;
 }
 
@@ -59,9 +62,19 @@ function layerOf(inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): G
   return { neuron, value, constant, onOff, groups, spikeShape: [timeSteps, rows, neurons], lanes, blocks: Math.ceil(rows / rowsEach), rowsEach };
 }
 
-const uniformsOf = ({ spikeShape, lanes, blocks, rowsEach, neuron }: GpuLifLayer): number[] => [spikeShape[1], lanes, blocks, rowsEach, ...neuron.numbers];
 const LAYER_UNIFORMS = [['rows', 'u32'], ['lanes', 'u32'], ['blocks', 'u32'], ['rowsEach', 'u32'], ...NEURON_UNIFORMS] as const;
-const workgroupsOf = ({ lanes, blocks }: GpuLifLayer): ReturnType<typeof spreadGroups> => spreadGroups(Math.ceil((lanes * blocks) / LIF_GROUP));
+
+/** The units are blocks of rows, which lie apart where there are several time steps. */
+function cutLayer({ spikeShape: [timeSteps, rows, neurons], constant, onOff, lanes, blocks, rowsEach, neuron }: GpuLifLayer) {
+  const channels = neurons / (onOff ? 2 : 1);
+  return {
+    units: blocks,
+    x: [constant ? 1 : timeSteps, rowsEach * channels] as const, spikes: [timeSteps, rowsEach * neurons] as const, perBlock: [1, neurons] as const,
+    plan: (count: number, first: number) => ({
+      uniforms: [Math.min(rows - first * rowsEach, count * rowsEach), lanes, count, rowsEach, ...neuron.numbers], workgroups: spreadGroups(Math.ceil((lanes * count) / LIF_GROUP)),
+    }),
+  };
+}
 
 function forward(gpu: GpuDispatcher, inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): TensorInfo[] {
   const layer = layerOf(inputs, attrs);
@@ -69,11 +82,12 @@ function forward(gpu: GpuDispatcher, inputs: NamedTensorInfoMap, attrs: NamedAtt
   const spikes = gpu.makeOutput(spikeShape);
   const counts = gpu.makeOutput([blocks, spikeShape[2]], 'int32');
   const given = ['x', 'gain', 'bias'].map((name) => inputOf(inputs, name));
-  gpu.run({
+  const { x, spikes: cutSpikes, perBlock, ...cut } = cutLayer(layer);
+  runCut(gpu, {
     name: 'BispikLif',
     tensors: [['x', 'read', value], ['gain', 'read', value], ['bias', 'read', value], ['spikes', 'read_write', value], ['counts', 'read_write', value === 'f32' ? 'u32' : 'vec4u']],
     uniforms: LAYER_UNIFORMS, code: lifCode(layer),
-  }, { tensors: [...given, spikes, counts], uniforms: uniformsOf(layer), workgroups: workgroupsOf(layer) });
+  }, { ...cut, tensors: [...given, spikes, counts], layouts: [x, null, null, cutSpikes, perBlock] });
   return [spikes, ratesOf(gpu, counts, layer)];
 }
 
@@ -101,7 +115,9 @@ function backward(gpu: GpuDispatcher, inputs: NamedTensorInfoMap, attrs: NamedAt
   const dx = gpu.makeOutput(inputOf(inputs, 'x').shape);
   const partial = [gpu.makeOutput([blocks, neurons]), gpu.makeOutput([blocks, neurons])];
   const given = ['dSpikes', 'x', 'gain', 'bias', 'dRates'].map((name) => inputOf(inputs, name));
-  gpu.run({
+  const { units, x, spikes, perBlock, plan } = cutLayer(layer);
+  const rateNumbers = [neurons / groups, (timeSteps * rows * neurons) / groups];
+  runCut(gpu, {
     name: 'BispikLifGrad',
     tensors: [
       ['dSpikes', 'read', value], ['x', 'read', value], ['gain', 'read', value], ['bias', 'read', value], ['dRates', 'read', 'f32'],
@@ -109,7 +125,8 @@ function backward(gpu: GpuDispatcher, inputs: NamedTensorInfoMap, attrs: NamedAt
     ],
     uniforms: [...LAYER_UNIFORMS, ['size', 'u32'], ['chances', 'f32']], code: lifGradCode(layer),
   }, {
-    tensors: [...given, dx, ...partial], uniforms: [...uniformsOf(layer), neurons / groups, (timeSteps * rows * neurons) / groups], workgroups: workgroupsOf(layer),
+    tensors: [...given, dx, ...partial], units, layouts: [spikes, x, null, null, null, x, perBlock, perBlock],
+    plan: (count, first) => { const { uniforms, workgroups } = plan(count, first); return { uniforms: [...uniforms, ...rateNumbers], workgroups }; },
   });
   const summed = partial.map((rowsOfSums) => sumOverRows(gpu, rowsOfSums, { outer: 1, rows: blocks, width: neurons, shape: [neurons] }));
   partial.forEach((made) => { gpu.release(made); });

@@ -1,6 +1,7 @@
 import type { KernelConfig, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
 
 import { expectLabels, extents, inputOf } from '../kernel-tensors.js';
+import { runCut } from './cut.js';
 import type { GpuDispatcher, GpuKernel } from './dispatch.js';
 import { spreadGroups } from './dispatch.js';
 import { GROUP, MAIN, overGroup } from './sums.js';
@@ -55,6 +56,9 @@ function crossEntropy(gpu: GpuDispatcher, inputs: NamedTensorInfoMap): TensorInf
   const [rows = 0, vocabulary = 0] = extents(logits, 2, 'logits');
   expectLabels(labels, rows);
   const outputs = [gpu.makeOutput([rows]), gpu.makeOutput([rows, vocabulary])];
-  gpu.run(CROSS_ENTROPY, { tensors: [logits, labels, ...outputs], uniforms: [rows, vocabulary], workgroups: spreadGroups(rows) });
+  runCut(gpu, CROSS_ENTROPY, {
+    tensors: [logits, labels, ...outputs], units: rows, layouts: [[1, vocabulary], [1, 1], [1, 1], [1, vocabulary]],
+    plan: (count) => ({ uniforms: [count, vocabulary], workgroups: spreadGroups(count) }),
+  });
   return outputs;
 }

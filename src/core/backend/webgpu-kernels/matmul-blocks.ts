@@ -3,11 +3,10 @@ import { sizeOf } from '../kernel-tensors.js';
 import type { MatrixProduct } from '../matrix-product.js';
 import { isOneProduct } from '../matrix-product.js';
 import { bindableElements, bytesOf, tooLarge } from './binding-limit.js';
+import type { Span } from './cut.js';
+import { spans } from './cut.js';
 import type { GpuDispatcher } from './dispatch.js';
 import { MOST_GROUPS } from './dispatch.js';
-
-/** From an index on, up to another. */
-export type Span = readonly [first: number, end: number];
 
 /** Equally shaped products of which one dispatch computes a block; distances in elements from one to the next. */
 export interface ProductRun {
@@ -57,9 +56,4 @@ export function blocksOf(product: MatrixProduct, { m, n, k }: ProductRun, gpu: G
   const columns = spans(n, transposeB ? ofB : Infinity);
   const inner = spans(k, Math.min(transposeA ? ofA : Infinity, transposeB ? Infinity : ofB));
   return rows.flatMap((r) => columns.flatMap((c) => inner.map((i) => ({ rows: r, columns: c, inner: i }))));
-}
-
-function spans(length: number, most: number): Span[] {
-  if (length <= most) return [[0, length]];
-  return Array.from({ length: Math.ceil(length / most) }, (_, i) => [i * most, Math.min(length, (i + 1) * most)]);
 }

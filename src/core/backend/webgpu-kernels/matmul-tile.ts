@@ -65,16 +65,15 @@ var<workgroup> tile_a: array<${vector}, ${STEP * pitch}>;
 var<workgroup> tile_b: array<${vector}, ${STEP * pitch}>;
 ${readFour('a', variant.transposeA)}
 ${readFour('b', !variant.transposeB)}
-fn put(p: u32, sum: f32) {
-  if (uniforms.accumulate == 1u) { out[p] += sum; } else { out[p] = sum; }
+fn startOf(base: u32, row: u32, column: u32) -> vec4f {
+  if (uniforms.accumulate == 0u || row >= uniforms.rows) { return vec4f(); }
+  let p = base + row * uniforms.leadOut + column;
+  return vec4f(out[p], out[p + 1u], out[p + 2u], out[p + 3u]); // past the row: columns that are not stored
 }
 fn store(base: u32, row: u32, column: u32, sum: vec4f) {
   if (row >= uniforms.rows) { return; }
   let p = base + row * uniforms.leadOut + column;
-  if (column < uniforms.columns) { put(p, sum.x); }
-  if (column + 1u < uniforms.columns) { put(p + 1u, sum.y); }
-  if (column + 2u < uniforms.columns) { put(p + 2u, sum.z); }
-  if (column + 3u < uniforms.columns) { put(p + 3u, sum.w); }
+  for (var i = 0u; i < 4u; i++) { if (column + i < uniforms.columns) { out[p + i] = sum[i]; } }
 }
 @compute @workgroup_size(${across * across})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {${placeInResult(side, side)}
@@ -114,11 +113,12 @@ function multiplication({ variant, side, across }: TileShape): string {
       const [outer, k] = cell(index, isContiguous);
       return text(name, index, { outer, k, first });
     })).join('\n');
+  const resultAt = (row: number, column: number): string => `row_0 + 4u * (y + ${Math.floor(row / 4) * across}u) + ${row % 4}u, column_0 + 4u * (x + ${column * across}u)`;
   const rounded = (name: string, index: number): string => (half ? `vec4<f16>(next_${name}${index} * scale_${name})` : `next_${name}${index}`);
   return `
 ${half ? '  let scale_a = scales[uniforms.slotA];\n  let scale_b = scales[uniforms.slotB];' : ''}
 ${each((name, index, { outer, k, first }) => `  var next_${name}${index} = read_${name}(base_${name}, ${first} + 4u * (${outer}), start + ${k}, end);`)}
-${rows.flatMap((row) => groups.map((column) => `  var sum_${row}_${column} = vec4f();`)).join('\n')}
+${rows.flatMap((row) => groups.map((column) => `  var sum_${row}_${column} = startOf(base_out, ${resultAt(row, column)})${half ? ' * scale_a * scale_b' : ''};`)).join('\n')}
   for (var k = start; k < end; k += STEP) {
 ${each((name, index, { outer, k }) => `    tile_${name}[(${k}) * PITCH + ${outer}] = ${rounded(name, index)};`)}
     workgroupBarrier();
@@ -132,8 +132,8 @@ ${rows.flatMap((row) => groups.map((column) => `      sum_${row}_${column} += a_
     workgroupBarrier();
   }
 ${rows.flatMap((row) => groups.map((column) => {
-    const [at, sum] = [`row_0 + 4u * (y + ${Math.floor(row / 4) * across}u) + ${row % 4}u, column_0 + 4u * (x + ${column * across}u)`, `sum_${row}_${column}`];
-    return `  store(base_out, ${at}, ${half ? `${sum} / scale_a / scale_b` : sum});`;
+    const sum = `sum_${row}_${column}`;
+    return `  store(base_out, ${resultAt(row, column)}, ${half ? `${sum} / scale_a / scale_b` : sum});`;
   })).join('\n')}`;
 }
 

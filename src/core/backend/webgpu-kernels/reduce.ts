@@ -2,13 +2,14 @@ import type { KernelConfig, KernelFunc, TensorInfo } from '@tensorflow/tfjs-core
 import * as tf from '@tensorflow/tfjs-core';
 
 import { expectShape, inputOf, sizeOf } from '../kernel-tensors.js';
+import { runCut } from './cut.js';
 import type { GpuDispatcher, GpuKernel } from './dispatch.js';
 import { spreadGroups } from './dispatch.js';
 import { GROUP, MAIN, overGroup, sumOverRows } from './sums.js';
 
 /**
- * `Sum` and `Mean` over adjacent axes of a float32 tensor. The standard ones transpose first where the axes are not the last, and give each sum
- * to one workgroup, however long it is. And `BispikSquaredError`.
+ * `Sum` and `Mean` of a float32 tensor, over one run of adjacent axes after the other. The standard ones transpose first where the axes are not the last, and give each
+ * sum to one workgroup, however long it is. And `BispikSquaredError`.
  */
 export function reduceKernels(gpu: GpuDispatcher): KernelConfig[] {
   const sums = (['Sum', 'Mean'] as const).map((kernelName) => {
@@ -51,7 +52,10 @@ function squaredError(gpu: GpuDispatcher, [x, target]: readonly [TensorInfo, Ten
   const count = sizeOf(x.shape);
   const groups = Math.max(1, Math.ceil(count / RUN));
   const [difference, sums] = [gpu.makeOutput(x.shape), gpu.makeOutput([groups])];
-  gpu.run(SQUARED_ERROR, { tensors: [x, target, difference, sums], uniforms: [count, groups], workgroups: spreadGroups(groups) });
+  runCut(gpu, SQUARED_ERROR, {
+    tensors: [x, target, difference, sums], units: groups, layouts: [[1, RUN], [1, RUN], [1, RUN], [1, 1]],
+    plan: (own, first) => ({ uniforms: [Math.min(count - first * RUN, own * RUN), own], workgroups: spreadGroups(own) }),
+  });
   const error = sumOverRows(gpu, sums, { outer: 1, rows: groups, width: 1, shape: [], factor });
   gpu.release(sums);
   return [error, difference];
@@ -61,11 +65,26 @@ function reduction(gpu: GpuDispatcher, standard: KernelFunc, factorOf: (count: n
   return (call) => {
     const x = inputOf(call.inputs, 'x');
     const axes = [...tf.util.parseAxisParam((call.attrs?.['axis'] ?? null) as number | number[], x.shape)].sort((p, q) => p - q);
-    const [first = 0, last = -1] = [axes[0], axes.at(-1)];
-    if (x.dtype !== 'float32' || sizeOf(x.shape) === 0 || axes.length === 0 || last - first !== axes.length - 1) return standard(call);
-    const [outer, count, inner] = [x.shape.slice(0, first), x.shape.slice(first, last + 1), x.shape.slice(last + 1)];
-    const kept = call.attrs?.['keepDims'] === true ? count.map(() => 1) : [];
-    const rows = sizeOf(count);
-    return sumOverRows(gpu, x, { outer: sizeOf(outer), rows, width: sizeOf(inner), shape: [...outer, ...kept, ...inner], factor: factorOf(rows) });
+    if (x.dtype !== 'float32' || sizeOf(x.shape) === 0 || axes.length === 0) return standard(call);
+    const kept = x.shape.flatMap((extent, axis) => (!axes.includes(axis) ? [extent] : call.attrs?.['keepDims'] === true ? [1] : []));
+    const sum = adjacent(axes).reduceRight((from, [first, last]) => {
+      const [outer, count, inner] = [from.shape.slice(0, first), from.shape.slice(first, last + 1), from.shape.slice(last + 1)];
+      const rows = sizeOf(count);
+      const some = sumOverRows(gpu, from, { outer: sizeOf(outer), rows, width: sizeOf(inner), shape: [...outer, ...inner], factor: factorOf(rows) });
+      if (from !== x) gpu.release(from);
+      return some;
+    }, x);
+    return { ...sum, shape: kept };
   };
+}
+
+/** Ascending axes as runs of neighbours. */
+function adjacent(axes: readonly number[]): [first: number, last: number][] {
+  const runs: [first: number, last: number][] = [];
+  for (const axis of axes) {
+    const run = runs.at(-1);
+    if (run?.[1] === axis - 1) run[1] = axis;
+    else runs.push([axis, axis]);
+  }
+  return runs;
 }

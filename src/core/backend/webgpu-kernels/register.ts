@@ -3,7 +3,9 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import { adamKernels } from './adam.js';
 import { attentionKernels } from './attention.js';
+import { cutKernels } from './cut-kernels.js';
 import type { GpuDispatcher } from './dispatch.js';
+import { gatherKernels } from './gather.js';
 import { headLossKernels } from './head-losses.js';
 import { layerNormKernels } from './layer-norm.js';
 import { lifKernels } from './lif.js';
@@ -22,6 +24,8 @@ const GROUPS: ReadonlyArray<(gpu: GpuDispatcher) => KernelConfig[]> = [
   adamKernels,
   reduceKernels,
   matMulKernels,
+  gatherKernels,
+  cutKernels,
 ];
 
 /** Registers every kernel of ours for the webgpu backend, in place of the standard one where there is one. */

@@ -2,9 +2,11 @@ import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from 
 
 import { ShapeError } from '../../errors.js';
 import { expectShape, extents, inputOf } from '../kernel-tensors.js';
+import type { Span } from './cut.js';
+import { runCut, runSpans, spansOf } from './cut.js';
 import type { GpuDispatcher, GpuKernel } from './dispatch.js';
 import { spreadGroups } from './dispatch.js';
-import { planSpikeTiles, spikeTileKernel, spikeTileUniforms } from './spike-tiles.js';
+import { ALL_TERMS, planSpikeTiles, spikeTileKernel, spikeTileUniforms, termsPerPart } from './spike-tiles.js';
 import { GROUP, MAIN, sumOverRows } from './sums.js';
 
 /**
@@ -53,9 +55,11 @@ function packSpikes(gpu: GpuDispatcher, s: TensorInfo): TensorInfo {
   const [rows = 0, inputs = 0] = extents(s, 2, 's');
   const words = Math.ceil(inputs / 32);
   const bits = gpu.makeOutput([rows, words], 'int32');
-  const count = rows * words;
-  if (inputs % 32 === 0) gpu.run(PACK_WORDS, { tensors: [s, bits], uniforms: [count], workgroups: spreadGroups(Math.ceil(8 * count / GROUP)) });
-  else gpu.run(PACK_ROWS, { tensors: [s, bits], uniforms: [count, inputs, words], workgroups: spreadGroups(Math.ceil(count / GROUP)) });
+  const isWhole = inputs % 32 === 0;
+  runCut(gpu, isWhole ? PACK_WORDS : PACK_ROWS, {
+    tensors: [s, bits], units: rows, layouts: [[1, inputs], [1, words]],
+    plan: (own) => ({ uniforms: isWhole ? [own * words] : [own * words, inputs, words], workgroups: spreadGroups(Math.ceil((isWhole ? 8 : 1) * own * words / GROUP)) }),
+  });
   return bits;
 }
 
@@ -76,9 +80,20 @@ function forward(gpu: GpuDispatcher, inputs: NamedTensorInfoMap, attrs: NamedAtt
   expectShape(b, [outputs], 'b');
   const { side } = planSpikeTiles({ p: rows, q: outputs, k: width });
   const y = gpu.makeOutput([rows, outputs]);
-  const { uniforms, groups } = spikeTileUniforms({ p: rows, q: outputs, k: width, words }, { side, parts: 1 });
-  gpu.run(spikeTileKernel('BispikSpikeMatMul', { side, direction: 'terms', hasStart: true }), { tensors: [s, w, b, y], uniforms, workgroups: spreadGroups(groups) });
+  runCut(gpu, spikeTileKernel('BispikSpikeMatMul', { side, direction: 'terms', hasStart: true }), {
+    tensors: [s, w, b, y], units: rows, layouts: [[1, words], null, null, [1, outputs]],
+    plan: (count) => {
+      const { uniforms, groups } = spikeTileUniforms({ p: count, q: outputs, k: width, words }, { side, parts: 1 }, ALL_TERMS);
+      return { uniforms, workgroups: spreadGroups(groups) };
+    },
+  });
   return y;
+}
+
+/** A stretch of rows cut where a part of the sum ends. */
+function withinParts([first, end]: Span, perPart: number): Span[] {
+  const next = Math.min(end, (Math.floor(first / perPart) + 1) * perPart);
+  return next === end ? [[first, end]] : [[first, next], ...withinParts([next, end], perPart)];
 }
 
 /** dW = sᵀ·dy, db = Σ dy. */
@@ -89,9 +104,18 @@ function backward(gpu: GpuDispatcher, inputs: NamedTensorInfoMap, attrs: NamedAt
   const outputs = extents(dy, 2, 'dy')[1] ?? 0;
   expectShape(dy, [rows, outputs], 'dy');
   const plan = planSpikeTiles({ p: width, q: outputs, k: rows });
-  const { uniforms, groups } = spikeTileUniforms({ p: width, q: outputs, k: rows, words }, plan);
+  const perPart = termsPerPart(rows, plan.parts);
   const sums = gpu.makeOutput(plan.parts === 1 ? [width, outputs] : [plan.parts, width * outputs]);
-  gpu.run(spikeTileKernel('BispikSpikeMatMulGradW', { side: plan.side, direction: 'results', hasStart: false }), { tensors: [s, dy, sums], uniforms, workgroups: spreadGroups(groups) });
+  const name = 'BispikSpikeMatMulGradW';
+  const spans = spansOf(gpu, { name, units: rows, cuts: [{ tensor: s, layout: [1, words] }, { tensor: dy, layout: [1, outputs] }] });
+  runSpans(gpu, spikeTileKernel(name, { side: plan.side, direction: 'results', hasStart: false }), {
+    tensors: [s, dy, sums], units: rows, layouts: [[1, words], [1, outputs], null], spans: spans.length === 1 ? spans : spans.flatMap((span) => withinParts(span, perPart)),
+    plan: (count, first) => {
+      const [own, terms] = count === rows ? [plan, ALL_TERMS] : [{ ...plan, parts: 1 }, { firstPart: Math.floor(first / perPart), isResumed: first % perPart !== 0 }];
+      const { uniforms, groups } = spikeTileUniforms({ p: width, q: outputs, k: count, words }, own, terms);
+      return { uniforms, workgroups: spreadGroups(groups) };
+    },
+  });
   const db = sumOverRows(gpu, dy, { outer: 1, rows, width: outputs, shape: [outputs] });
   if (plan.parts === 1) return [sums, db];
   const dw = sumOverRows(gpu, sums, { outer: 1, rows: plan.parts, width: width * outputs, shape: [width, outputs] });

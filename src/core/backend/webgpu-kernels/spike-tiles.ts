@@ -29,13 +29,23 @@ export function planSpikeTiles({ p, q, k }: { readonly p: number; readonly q: nu
 /** What the bits of a word are: neighbouring terms of one result's sum (y = s·w), or neighbouring results (dW = sᵀ·dy). */
 export type BitDirection = 'terms' | 'results';
 
-const UNIFORMS = ['p', 'q', 'k', 'words', 'tilesQ', 'tiles', 'perPart', 'groups'].map((name): readonly [string, UniformType] => [name, 'u32']);
+const UNIFORMS = ['p', 'q', 'k', 'words', 'tilesQ', 'tiles', 'perPart', 'groups', 'firstPart', 'isResumed'].map((name): readonly [string, UniformType] => [name, 'u32']);
+/** Which terms a run adds: of the parts from `firstPart` on, to nothing or, where it is resumed, to what earlier runs stored. */
+interface SpikeTileTerms { readonly firstPart: number; readonly isResumed: boolean }
+export const ALL_TERMS: SpikeTileTerms = { firstPart: 0, isResumed: false };
+
 /** Numbers of one run, in the order of the uniforms. `words` is the length of a row of spikes. */
-export function spikeTileUniforms(size: { readonly p: number; readonly q: number; readonly k: number; readonly words: number }, { side, parts }: SpikeTilePlan): { uniforms: number[]; groups: number } {
+export function spikeTileUniforms(
+  size: { readonly p: number; readonly q: number; readonly k: number; readonly words: number }, { side, parts }: SpikeTilePlan, { firstPart, isResumed }: SpikeTileTerms,
+): { uniforms: number[]; groups: number } {
   const tilesQ = Math.ceil(size.q / side);
   const tiles = tilesQ * Math.ceil(size.p / side);
-  const perPart = 32 * Math.ceil(size.k / parts / 32);
-  return { uniforms: [size.p, size.q, size.k, size.words, tilesQ, tiles, perPart, tiles * parts], groups: tiles * parts };
+  return { uniforms: [size.p, size.q, size.k, size.words, tilesQ, tiles, termsPerPart(size.k, parts), tiles * parts, firstPart, Number(isResumed)], groups: tiles * parts };
+}
+
+/** Terms of each part but the last. */
+export function termsPerPart(k: number, parts: number): number {
+  return 32 * Math.ceil(k / parts / 32);
 }
 
 const count = (length: number): number[] => Array.from({ length }, (_, i) => i);
@@ -61,7 +71,7 @@ function shareOf(side: number): { across: number; fours: number[]; rows: number[
 export function spikeTileKernel(name: string, tile: SpikeTile): GpuKernel {
   const { side, hasStart } = tile;
   const { across, fours, rows, rowAt, columnAt } = shareOf(side);
-  const start = (h: number): string => (hasStart ? `startAt(${columnAt(h)})` : 'vec4f()');
+  const start = (r: number, h: number): string => (hasStart ? `startAt(${columnAt(h)})` : `startOf(uniforms.firstPart + part, ${rowAt(r)}, ${columnAt(h)})`);
   return {
     name: `${name}${side}`,
     tensors: [['spikes', 'read', 'u32'], ['m', 'read', 'f32'], ...(hasStart ? [['bias', 'read', 'f32']] as const : []), ['out', 'read_write', 'f32']],
@@ -78,21 +88,31 @@ fn main(@builtin(workgroup_id) at: vec3u, @builtin(num_workgroups) spread: vec3u
   let end = min(uniforms.k, first + uniforms.perPart);
   let x = local % ${across}u;
   let y = local / ${across}u;
-${lines(rows, (r) => lines(fours, (h) => `  var sum_${r}_${h} = ${start(h)};`))}
+${lines(rows, (r) => lines(fours, (h) => `  var sum_${r}_${h} = ${start(r, h)};`))}
   for (var k = first; k < end; k += ${STEP}u) {
 ${stepCode(tile)}
   }
-${lines(rows, (r) => lines(fours, (h) => `  store(part, ${rowAt(r)}, ${columnAt(h)}, sum_${r}_${h});`))}
+${lines(rows, (r) => lines(fours, (h) => `  store(uniforms.firstPart + part, ${rowAt(r)}, ${columnAt(h)}, sum_${r}_${h});`))}
 }`,
   };
 }
+
+const BIAS_START = `fn startAt(c: u32) -> vec4f {
+  let last = uniforms.q - 1u;
+  return vec4f(bias[min(c, last)], bias[min(c + 1u, last)], bias[min(c + 2u, last)], bias[min(c + 3u, last)]);
+}`;
+const STORED_START = `fn startOf(part: u32, row: u32, column: u32) -> vec4f {
+  if (uniforms.isResumed == 0u || row >= uniforms.p) { return vec4f(); }
+  let at = (part * uniforms.p + row) * uniforms.q + column;
+  return vec4f(out[at], out[at + 1u], out[at + 2u], out[at + 3u]); // past the row: columns that are not stored
+}`;
 
 /** Workgroup memory, and how global memory is read and written. */
 function accessCode({ side, direction, hasStart }: SpikeTile): string {
   return `
 var<workgroup> tile: array<vec4f, ${STEP * side / 4}>;
 ${direction === 'results' ? `var<workgroup> fired: array<u32, ${STEP * side / 32}>;` : ''}
-${hasStart ? 'fn startAt(c: u32) -> vec4f { let last = uniforms.q - 1u; return vec4f(bias[min(c, last)], bias[min(c + 1u, last)], bias[min(c + 2u, last)], bias[min(c + 3u, last)]); }' : ''}
+${hasStart ? BIAS_START : STORED_START}
 fn readFour(k: u32, end: u32, c: u32) -> vec4f {
   if (k >= end) { return vec4f(); }
   let at = k * uniforms.q + c;

@@ -1,5 +1,7 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 
+import type { CutCall } from './cut.js';
+import { runCut } from './cut.js';
 import type { GpuDispatcher, GpuKernel } from './dispatch.js';
 import { spreadGroups } from './dispatch.js';
 
@@ -114,12 +116,28 @@ export function sumOverRows(gpu: GpuDispatcher, x: TensorInfo, sum: Rows & { rea
   const { outer, width } = sum;
   const isLast = segments === 1;
   const y = gpu.makeOutput(isLast ? sum.shape : [outer, segments, width], x.dtype === 'int32' ? 'int32' : 'float32');
-  const groups = outer * segments * (isRun ? 1 : Math.ceil(width / COLUMNS));
-  gpu.run(isRun ? RUN_SUMS : COLUMN_SUMS[x.dtype === 'int32' ? 'u32' : 'f32'], {
-    tensors: [x, y], uniforms: [outer, sum.rows, width, segments, each, isLast ? (sum.factor ?? 1) : 1], workgroups: spreadGroups(groups),
+  runCut(gpu, isRun ? RUN_SUMS : COLUMN_SUMS[x.dtype === 'int32' ? 'u32' : 'f32'], {
+    tensors: [x, y],
+    ...cutSums({ ...sum, segments, each }, (part) => ({
+      uniforms: [part.outer, part.rows, part.width, part.segments, each, isLast ? (sum.factor ?? 1) : 1],
+      workgroups: spreadGroups(part.outer * part.segments * (isRun ? 1 : Math.ceil(part.width / COLUMNS))),
+    })),
   });
   if (isLast) return y;
   const all = sumOverRows(gpu, y, { ...sum, rows: segments });
   gpu.release(y);
   return all;
+}
+
+interface Stage extends Rows { readonly segments: number; readonly each: number }
+
+/** Where a stage can be cut without another order of its sums: between matrices, between segments, or, where there is one segment, between columns. */
+function cutSums(stage: Stage, plan: (part: Stage) => ReturnType<CutCall['plan']>): Omit<CutCall, 'tensors'> {
+  const { outer, rows, width, segments, each } = stage;
+  if (outer > 1) return { units: outer, layouts: [[1, rows * width], [1, segments * width]], plan: (count) => plan({ ...stage, outer: count }) };
+  if (segments === 1) return { units: width, layouts: [[rows, 1], [1, 1]], plan: (count) => plan({ ...stage, width: count }) };
+  return {
+    units: segments, layouts: [[1, each * width], [1, width]],
+    plan: (count, first) => plan({ ...stage, segments: count, rows: Math.min(rows - first * each, count * each) }),
+  };
 }
