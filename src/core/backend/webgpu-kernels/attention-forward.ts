@@ -23,7 +23,7 @@ export function packAlongChannels(gpu: GpuDispatcher, qkv: TensorInfo, sizes: At
   const bits = gpu.makeOutput([3, timeSteps, batch * heads, length, words], 'int32');
   const layouts = sequenceLayouts(sizes);
   runCut(gpu, {
-    name: 'BispikPackAttention', tensors: [['qkv', 'read', 'f32'], ['bits', 'read_write', 'u32']], uniforms: SIZE_UNIFORMS,
+    name: 'BispikPackAttention', tensors: [['qkv', 'read', 'f32'], ['bits', 'write', 'u32']], uniforms: SIZE_UNIFORMS,
     code: `const T = ${timeSteps}u; const K = ${headWidth}u; const W = ${words}u;
 ${openWords('3u * T * bh * uniforms.length * W')}
   let word = i % W; let row = i / W % uniforms.length; let head = i / W / uniforms.length % bh;
@@ -46,7 +46,7 @@ function packAlongKeys(gpu: GpuDispatcher, bits: TensorInfo, sizes: AttentionSiz
   const valueBits = gpu.makeOutput([timeSteps, batch * heads, Math.ceil(length / 32), 32 * words], 'int32');
   const layouts = sequenceLayouts(sizes);
   runCut(gpu, {
-    name: 'BispikPackValues', tensors: [['bits', 'read', 'u32'], ['valueBits', 'read_write', 'u32']], uniforms: SIZE_UNIFORMS,
+    name: 'BispikPackValues', tensors: [['bits', 'read', 'u32'], ['valueBits', 'write', 'u32']], uniforms: SIZE_UNIFORMS,
     code: `const T = ${timeSteps}u; const W = ${words}u; const C = 32u * W;
 ${openWords('T * bh * ((uniforms.length + 31u) / 32u) * C')}
   let rows = (uniforms.length + 31u) / 32u;
@@ -164,7 +164,7 @@ export function attendWithSpikes(gpu: GpuDispatcher, given: { readonly gain: Ten
     name: 'BispikAttentionValues',
     tensors: [
       ['bits', 'read', 'u32'], ['gain', 'read', 'f32'], ['distanceBias', 'read', 'f32'], ['valueBits', 'read', 'u32'],
-      ['values', 'read_write', 'f32'], ['counts', 'read_write', 'f32'],
+      ['values', 'write', 'f32'], ['counts', 'read_write', 'f32'],
     ],
     uniforms: SIZE_UNIFORMS, code: valuesCode(sizes),
   }, {

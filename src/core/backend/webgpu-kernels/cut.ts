@@ -39,7 +39,7 @@ export function runSpans(gpu: GpuDispatcher, kernel: GpuKernel, call: CutCall & 
     const isWhole = span[1] - span[0] === call.units;
     const parts = call.tensors.map((tensor, i): Part => {
       const layout = call.layouts[i];
-      return isWhole || layout == null ? { bound: tensor, finish: nothing } : bindPart(gpu, { tensor, layout }, { span, isWritten: kernel.tensors[i]?.[1] === 'read_write' });
+      return isWhole || layout == null ? { bound: tensor, finish: nothing } : bindPart(gpu, { tensor, layout }, { span, access: kernel.tensors[i]?.[1] ?? 'read' });
     });
     gpu.run(kernel, { tensors: parts.map(({ bound }) => bound), ...call.plan(span[1] - span[0], span[0]) });
     parts.forEach(({ finish }) => { finish(); });
@@ -76,29 +76,34 @@ interface Part { readonly bound: TensorInfo | TensorRange; readonly finish: () =
 const nothing = (): void => undefined;
 
 /** Binds some units of a tensor: in place where they lie together and the device can begin a binding there, else as a copy, which is copied back where it is written. */
-function bindPart(gpu: GpuDispatcher, { tensor, layout }: Cut, { span, isWritten }: { readonly span: Span; readonly isWritten: boolean }): Part {
+function bindPart(gpu: GpuDispatcher, { tensor, layout }: Cut, { span, access }: { readonly span: Span; readonly access: GpuKernel['tensors'][number][1] }): Part {
   const [outer, each] = layout;
   const offsetBytes = 4 * each * span[0];
   if (outer === 1 && offsetBytes % gpu.backend.device.limits.minStorageBufferOffsetAlignment === 0) {
     return { bound: { tensor, offsetBytes, sizeBytes: Math.min(bytesOf(tensor), 4 * each * span[1]) - offsetBytes }, finish: nothing };
   }
-  const copy = copyOfPart(gpu, { tensor, layout }, span);
+  const copy = access === 'write' ? placeOfPart(gpu, { tensor, layout }, span) : copyOfPart(gpu, { tensor, layout }, span);
   return {
     bound: copy,
     finish: () => {
-      if (isWritten) writePart(gpu, copy, { tensor, layout, first: span[0] });
+      if (access !== 'read') writePart(gpu, copy, { tensor, layout, first: span[0] });
       gpu.release(copy);
     },
   };
 }
 
 /** Some units of a tensor as a tensor of their own (outer, units, each). */
-export function copyOfPart(gpu: GpuDispatcher, { tensor, layout: [outer, each] }: Cut, [first, end]: Span): TensorInfo {
-  const all = sizeOf(tensor.shape) / outer;
-  const length = Math.min(all, each * end) - each * first;
-  const copy = makeLike(gpu.backend, tensor, [outer, length]);
-  for (let i = 0; i < outer; i++) copyElements(gpu.backend, { from: tensor, fromAt: i * all + each * first, to: copy, toAt: i * length, length });
+export function copyOfPart(gpu: GpuDispatcher, cut: Cut, span: Span): TensorInfo {
+  const { tensor, layout: [outer, each] } = cut;
+  const copy = placeOfPart(gpu, cut, span);
+  const [all, length] = [sizeOf(tensor.shape) / outer, sizeOf(copy.shape) / outer];
+  for (let i = 0; i < outer; i++) copyElements(gpu.backend, { from: tensor, fromAt: i * all + each * span[0], to: copy, toAt: i * length, length });
   return copy;
+}
+
+/** A place for a part, uninitialised. */
+function placeOfPart(gpu: GpuDispatcher, { tensor, layout: [outer, each] }: Cut, [first, end]: Span): TensorInfo {
+  return makeLike(gpu.backend, tensor, [outer, Math.min(sizeOf(tensor.shape) / outer, each * end) - each * first]);
 }
 
 /** Writes units, from `first` on, into a tensor; the reverse of `copyOfPart`. */

@@ -14,8 +14,8 @@ export type UniformType = 'u32' | 'i32' | 'f32';
 /** A WGSL kernel: what it reads and writes, and its code. */
 export interface GpuKernel {
   /** For messages and profiles. */ readonly name: string;
-  /** Tensors in order, at binding 0 and on: name in the code, whether it is written, element type. The code must use each of them. */
-  readonly tensors: ReadonlyArray<readonly [name: string, access: 'read' | 'read_write', type: string]>;
+  /** Tensors in order, at binding 0 and on: name in the code, whether it is written (`write`: every element, without a look at what was there), element type. The code must use each of them. */
+  readonly tensors: ReadonlyArray<readonly [name: string, access: 'read' | 'write' | 'read_write', type: string]>;
   /** Reached as `uniforms.name`. */ readonly uniforms: ReadonlyArray<readonly [name: string, type: UniformType]>;
   /** WGSL with an entry point `main`; declarations of tensors and uniforms are put before it. Constants of a shape belong into the text. */ readonly code: string;
   /** WGSL extensions, e.g. `f16`. */ readonly enable?: readonly string[];
@@ -128,7 +128,7 @@ export function spreadGroups(count: number): readonly [x: number, y: number, z: 
 /** The whole WGSL text of a kernel. */
 export function sourceOf({ enable = [], tensors, uniforms, code }: GpuKernel): string {
   const extensions = enable.map((name) => `enable ${name};\n`).join('');
-  const bindings = tensors.map(([name, access, type], i) => `@group(0) @binding(${i}) var<storage, ${access}> ${name}: array<${type}>;\n`).join('');
+  const bindings = tensors.map(([name, access, type], i) => `@group(0) @binding(${i}) var<storage, ${access === 'write' ? 'read_write' : access}> ${name}: array<${type}>;\n`).join('');
   if (uniforms.length === 0) return `${extensions}${bindings}${code}`;
   const fields = uniforms.map(([name, type]) => `${name}: ${type}`).join(', ');
   return `${extensions}struct Uniforms { ${fields} }\n${bindings}@group(0) @binding(${tensors.length}) var<uniform> uniforms: Uniforms;\n${code}`;

@@ -85,7 +85,7 @@ function forward(gpu: GpuDispatcher, inputs: NamedTensorInfoMap, attrs: NamedAtt
   const { x, spikes: cutSpikes, perBlock, ...cut } = cutLayer(layer);
   runCut(gpu, {
     name: 'BispikLif',
-    tensors: [['x', 'read', value], ['gain', 'read', value], ['bias', 'read', value], ['spikes', 'read_write', value], ['counts', 'read_write', value === 'f32' ? 'u32' : 'vec4u']],
+    tensors: [['x', 'read', value], ['gain', 'read', value], ['bias', 'read', value], ['spikes', 'write', value], ['counts', 'read_write', value === 'f32' ? 'u32' : 'vec4u']],
     uniforms: LAYER_UNIFORMS, code: lifCode(layer),
   }, { ...cut, tensors: [...given, spikes, counts], layouts: [x, null, null, cutSpikes, perBlock] });
   return [spikes, ratesOf(gpu, counts, layer)];
@@ -121,7 +121,7 @@ function backward(gpu: GpuDispatcher, inputs: NamedTensorInfoMap, attrs: NamedAt
     name: 'BispikLifGrad',
     tensors: [
       ['dSpikes', 'read', value], ['x', 'read', value], ['gain', 'read', value], ['bias', 'read', value], ['dRates', 'read', 'f32'],
-      ['dx', 'read_write', value], ['dGain', 'read_write', value], ['dBias', 'read_write', value],
+      ['dx', 'write', value], ['dGain', 'read_write', value], ['dBias', 'read_write', value],
     ],
     uniforms: [...LAYER_UNIFORMS, ['size', 'u32'], ['chances', 'f32']], code: lifGradCode(layer),
   }, {
