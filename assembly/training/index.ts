@@ -9,5 +9,6 @@ export { attention, attentionScratchBytes } from './attention';
 export { attentionGrad, attentionGradScratchBytes } from './attention-grad';
 export { layerNorm, layerNormGrad } from './layer-norm';
 export { crossEntropy, headLosses } from './losses';
+export { sampleRows } from './sample-rows';
 export { adamStep } from './adam';
 export { copyRuns, gather, repeatRuns, transposeMatrices } from './layout';

@@ -6,7 +6,7 @@ export type SpikingKernel =
   | 'BispikLayerNorm' | 'BispikLayerNormGrad'
   | 'BispikTiledAttention' | 'BispikAlignedAttention' | 'BispikStreamedAttention'
   | 'BispikSquaredError' | 'BispikSquareSums' | 'BispikRateCode' | 'BispikScale' | 'BispikMapLoss' | 'BispikMapLossGrad' | 'BispikPlainLif' | 'BispikCausalSoftmax'
-  | 'BispikCrossEntropy' | 'BispikHeadLosses';
+  | 'BispikCrossEntropy' | 'BispikHeadLosses' | 'BispikSampleRows';
 
 /** True when the active backend has its own version of a kernel. */
 export function hasKernel(name: SpikingKernel): boolean {

@@ -13,7 +13,7 @@ import { identityHash } from './identity.js';
 import type { WindowRecord } from './part-file.js';
 import { writePart } from './part-file.js';
 import { recordBytes, viewRecord } from './record.js';
-import { sampleDistribution } from './sample.js';
+import { sampleRows } from './sample-rows.js';
 
 /** Seed of all sampling: not a run's, so that runs of every seed share a cache; a window's sample depends on its start alone. */
 const SAMPLING_SEED = 0x7eac4e5;
@@ -59,38 +59,28 @@ export async function fillCache(options: FillOptions, ctx: RunContext): Promise<
   await flush();
 }
 
-async function computeRecords(starts: readonly number[], options: FillOptions): Promise<WindowRecord[]> {
-  const { probabilities, entropies } = await runTeacher(starts, options);
-  const { identity, teacher: { config: { vocabSize } } } = options;
-  const { context } = identity;
+async function computeRecords(starts: readonly number[], { identity, teacher, tokens }: FillOptions): Promise<WindowRecord[]> {
+  const { context, samples, temperature } = identity;
+  const inputs = new Int32Array(starts.length * context);
+  const draws = new Float64Array(2 * inputs.length);
+  starts.forEach((start, window) => {
+    inputs.set(tokens.subarray(start, start + context), window * context);
+    const random = createRandom(deriveSeed(SAMPLING_SEED, start));
+    for (let i = 2 * window * context; i < 2 * (window + 1) * context; i++) draws[i] = random.next();
+  });
+  const logits = (): tf.Tensor2D => readoutLogits(streamTeacher(teacher, tf.tensor2d(inputs, [starts.length, context], 'int32')).readout);
+  const found = await sampleRows(logits, { temperature, slots: samples, draws });
   return starts.map((start, window) => {
     const bytes = new Uint8Array(recordBytes(identity));
     const { ids, units, entropy } = viewRecord(bytes, identity);
-    entropy.set(entropies.subarray(window * context, (window + 1) * context));
+    entropy.set(found.entropies.subarray(window * context, (window + 1) * context));
     const bad = entropy.findIndex((nats) => !Number.isFinite(nats));
     if (bad >= 0) throw new NumericError(`the teacher's logits after training token ${start + bad} are not finite`, { suggestions: ['bispik eval TEACHER --data FILE shows whether the teacher works'] });
-    const random = createRandom(deriveSeed(SAMPLING_SEED, start));
-    for (let at = 0; at < context; at++) {
-      const row = (window * context + at) * vocabSize;
-      const slots = [at * identity.samples, (at + 1) * identity.samples] as const;
-      sampleDistribution(probabilities.subarray(row, row + vocabSize), { ids: ids.subarray(...slots), units: units.subarray(...slots) }, random);
+    const from = window * ids.length;
+    for (let i = 0; i < ids.length; i++) {
+      ids[i] = found.ids[from + i] as number;
+      units[i] = found.units[from + i] as number;
     }
     return { start, bytes };
   });
-}
-
-/** Softened probabilities (W·L, V) and their entropies (W·L), nats. */
-async function runTeacher(starts: readonly number[], { identity, teacher, tokens }: FillOptions): Promise<{ probabilities: Float32Array; entropies: Float32Array }> {
-  const { context, temperature } = identity;
-  const ids = new Int32Array(starts.length * context);
-  starts.forEach((start, row) => { ids.set(tokens.subarray(start, start + context), row * context); });
-  const results = tf.tidy(() => {
-    const { readout } = streamTeacher(teacher, tf.tensor2d(ids, [starts.length, context], 'int32'));
-    const logP = tf.logSoftmax(tf.div(readoutLogits(readout), temperature));
-    const p = tf.exp(logP);
-    return [p, tf.neg(tf.sum(tf.mul(p, logP), 1))] as const;
-  });
-  const [probabilities, entropies] = await Promise.all(results.map((tensor) => tensor.data<'float32'>()));
-  tf.dispose([...results]);
-  return { probabilities: probabilities as Float32Array, entropies: entropies as Float32Array };
 }

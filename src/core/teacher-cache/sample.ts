@@ -23,7 +23,7 @@ export interface SampleTarget {
  *
  * @param p (V) at least 0 and not all 0, need not sum to 1 exactly. @param target written over; slots that are not needed get id 0 and weight 0.
  */
-export function sampleDistribution(p: Float32Array, target: SampleTarget, random: Random): void {
+export function sampleDistribution(p: Float32Array, target: SampleTarget, random: Pick<Random, 'next'>): void {
   const [u, uRounding] = [random.next(), random.next()];
   const slots = target.ids.length;
   const weights = new Float64Array(slots);
@@ -36,14 +36,15 @@ export function sampleDistribution(p: Float32Array, target: SampleTarget, random
   const step = rest / (slots - certain.length);
   if (certain.length < slots && step > 0) {
     const leastCertain = certain.length === 0 ? Infinity : (p[certain.at(-1) as number] as number);
-    let [slot, cumulated] = [certain.length, 0];
+    let [slot, cumulated, point] = [certain.length, 0, u * step];
     for (let id = 0; id < p.length && slot < slots; id++) {
       const chance = p[id] as number;
       if (chance >= leastCertain && certain.includes(id)) continue;
       cumulated += chance;
-      if ((u + slot - certain.length) * step >= cumulated) continue;
+      if (point >= cumulated) continue;
       target.ids[slot] = id;
       weights[slot++] = step;
+      point = (u + slot - certain.length) * step;
     }
   }
   roundWeights(weights, target.units, uRounding);
@@ -60,18 +61,22 @@ function certainIds(p: Float32Array, slots: number): { certain: number[]; rest: 
 
 /** The `count` likeliest ids, in order, of equals the lower id; and the sum of p. */
 function likeliest(p: Float32Array, count: number): { top: number[]; total: number } {
-  const top: number[] = [];
-  let [least, total] = [-1, 0];
+  const [top, chances] = [new Int32Array(count), new Float64Array(count)];
+  let [held, least, total] = [0, -1, 0];
   for (let id = 0; id < p.length; id++) {
     const chance = p[id] as number;
     total += chance;
     if (chance <= least) continue;
-    let at = top.length === count ? count - 1 : top.length;
-    for (; at > 0 && (p[top[at - 1] as number] as number) < chance; at--) top[at] = top[at - 1] as number;
+    let at = held === count ? count - 1 : held++;
+    for (; at > 0 && (chances[at - 1] as number) < chance; at--) {
+      chances[at] = chances[at - 1] as number;
+      top[at] = top[at - 1] as number;
+    }
+    chances[at] = chance;
     top[at] = id;
-    if (top.length === count) least = p[top[count - 1] as number] as number;
+    if (held === count) least = chances[count - 1] as number;
   }
-  return { top, total };
+  return { top: [...top.subarray(0, held)], total };
 }
 
 function roundWeights(weights: Float64Array, units: Uint16Array, u: number): void {

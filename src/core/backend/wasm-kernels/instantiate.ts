@@ -5,7 +5,7 @@ export const KERNEL_EXPORTS = [
   'gemm', 'gemmScratchBytes', 'exp', 'segmentSum', 'squaredError', 'squareSum', 'sumMiddle', 'lif', 'lifGrad', 'lifScratchBytes', 'rateCode', 'mapLoss', 'mapLossGrad', 'causalSoftmax',
   'spikeMatMul', 'spikeMatMulScratchBytes', 'spikeMatMulGradW', 'spikeMatMulGradWScratchBytes',
   'attention', 'attentionScratchBytes', 'attentionGrad', 'attentionGradScratchBytes',
-  'layerNorm', 'layerNormGrad', 'crossEntropy', 'headLosses', 'adamStep',
+  'layerNorm', 'layerNormGrad', 'crossEntropy', 'headLosses', 'sampleRows', 'adamStep',
   'maximum', 'scaleFloats', 'copyRuns', 'gather', 'greaterEqual', 'less', 'repeatRuns', 'transposeMatrices',
 ] as const;
 export type KernelExport = (typeof KERNEL_EXPORTS)[number];

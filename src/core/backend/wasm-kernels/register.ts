@@ -12,11 +12,12 @@ import { lossKernels } from './losses.js';
 import { mapKernels } from './maps.js';
 import { matMulKernels } from './matmul.js';
 import { reduceKernels } from './reduce.js';
+import { sampleKernels } from './sample-rows.js';
 import { spikeMatMulKernels } from './spike-matmul.js';
 
 const GROUPS = [
   matMulKernels, reduceKernels, elementwiseKernels, layoutKernels, lifKernels, spikeMatMulKernels, attentionKernels,
-  layerNormKernels, lossKernels, mapKernels, adamKernels,
+  layerNormKernels, lossKernels, mapKernels, adamKernels, sampleKernels,
 ];
 
 /** Registers every kernel of ours for the wasm backend, in place of the standard one where there is one. */
