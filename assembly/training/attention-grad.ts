@@ -1,23 +1,17 @@
-import { packBits, paddedRow, wordsOf } from './attention';
-import { membraneGradient } from './neuron';
+import { packBits, wordsOf } from './attention';
+import { bitsAt, channelsAt, countsAt, listsAt, mapAt, paddedLength, rowBytes, startsAt, STRIPE, stripesOf } from './attention-grad-layout';
+import { membraneGradient, RESET_SOFT, SURROGATE_ATAN } from './neuron';
 import { clearFloats, firstLanes, loadFloats, storeFloats, sumLanes, transposeBlock } from './simd';
-import { listBits, sumRows } from './spikes';
+import { listBits, reachedBits, sumRows, sumRows32 } from './spikes';
 
 /**
  * Gradient of spiking attention. Every product has a binary factor, so all of them add rows: the gradient of an attention spike
- * a[i, j] is Σ dvalues[i, c] over the channels c of value j that fired; dq[i] adds the columns of the pair gradients whose key
- * fired, dk[j] those whose query fired, dv[j] the rows of dvalues whose attention spike fired.
+ * a[i, j] is Σ dvalues[i, c] over the channels c of value j that fired; dq[i] adds the pair gradients of the keys whose channel
+ * fired, dk[j] those of the queries, dv[j] the rows of dvalues whose attention spike fired.
  *
- * Maps of one head are kept twice, query-major (i, j ≤ i) and key-major (j, i ≥ j), so that each sum runs along contiguous rows.
+ * Maps of one head are kept twice, query-major (i, j ≤ i) and key-major (j, i ≥ j), so that each sum runs along contiguous rows, a stripe
+ * of it in registers. What lies beyond the diagonal is 0.
  */
-
-/** Maps per time step, one transposed map, a (K, L) block of dvalues or of sums, bits and a list. */
-export function attentionGradScratchBytes(timeSteps: i32, length: i32, headWidth: i32): usize {
-  const row = paddedRow(length);
-  const rows = row >> 2;
-  const bits = (<usize>wordsOf(max(headWidth, length))) << 3;
-  return <usize>(timeSteps + 1) * rows * row + <usize>headWidth * row + bits + ((<usize>max(length, headWidth)) << 2);
-}
 
 /** dqkv (T, B, L, 3D), dGain (H), dDistanceBias (H, maxDistance). */
 export function attentionGrad(
@@ -29,6 +23,7 @@ export function attentionGrad(
   const map = ((<usize>length * length) << 2);
   const rowV = (<usize>width) << 2;
   const rowQ = rowV * 3;
+  memory.fill(scratch, 0, mapAt(0, timeSteps + 1, length));
   memory.fill(dGain, 0, (<usize>heads) << 2);
   memory.fill(dDistanceBias, 0, (<usize>heads * maxDistance) << 2);
   for (let b = 0; b < batch; b++) {
@@ -57,45 +52,18 @@ export function attentionGrad(
   }
 }
 
-// @ts-ignore: decorator
-@inline
-function mapAt(scratch: usize, t: i32, length: i32): usize {
-  const row = paddedRow(length);
-  return scratch + <usize>t * (row >> 2) * row;
-}
-
-/** The (K, L) block behind the T + 1 maps, then the bits of one row, then a list. */
-// @ts-ignore: decorator
-@inline
-function channelsAt(scratch: usize, timeSteps: i32, length: i32): usize {
-  return mapAt(scratch, timeSteps + 1, length);
-}
-
-// @ts-ignore: decorator
-@inline
-function bitsAt(scratch: usize, timeSteps: i32, length: i32, headWidth: i32): usize {
-  return channelsAt(scratch, timeSteps, length) + <usize>headWidth * paddedRow(length);
-}
-
-// @ts-ignore: decorator
-@inline
-function listAt(scratch: usize, timeSteps: i32, length: i32, headWidth: i32): usize {
-  return bitsAt(scratch, timeSteps, length, headWidth) + ((<usize>wordsOf(max(headWidth, length))) << 3);
-}
-
 /** Query-major maps of ∂loss/∂a through the values, for all time steps; entries of future keys are undefined. */
 function spikeGradients(
   dValues: usize, rowV: usize, stepV: usize, v: usize, rowQ: usize, stepQ: usize, timeSteps: i32, length: i32, headWidth: i32, scratch: usize,
 ): void {
-  const row = paddedRow(length);
-  const padded = <i32>(row >> 2);
+  const row = rowBytes(length);
+  const padded = paddedLength(length);
   const words = wordsOf(headWidth);
   const keyMajor = mapAt(scratch, timeSteps, length);
   const channels = channelsAt(scratch, timeSteps, length);
   const bits = bitsAt(scratch, timeSteps, length, headWidth);
-  const list = listAt(scratch, timeSteps, length, headWidth);
+  const list = listsAt(scratch, timeSteps, length, headWidth);
   memory.fill(channels, 0, <usize>headWidth * row);
-  memory.fill(keyMajor, 0, <usize>padded * row);
   for (let t = 0; t < timeSteps; t++) {
     transposeBlock(dValues + <usize>t * stepV, rowV, channels, row, length, headWidth);
     for (let j = 0; j < length; j++) {
@@ -113,12 +81,31 @@ function neuronGradients(
   dMeanMap: usize, membrane: usize, stepU: usize, dDistanceBias: usize, timeSteps: i32, length: i32,
   decay: f32, threshold: f32, reset: i32, surrogate: i32, alpha: f32, detach: bool, scratch: usize,
 ): void {
-  const row = paddedRow(length);
-  const mapBytes = (row >> 2) * row;
+  const row = rowBytes(length);
   // The transposed map is not in use here; its first row serves the distance sums: distance d is at length − 1 − d.
   const distances = mapAt(scratch, timeSteps, length);
-  const decays = f32x4.splat(decay), thresholds = f32x4.splat(threshold), steps = f32x4.splat(<f32>timeSteps);
   memory.fill(distances, 0, 2 * row + 16);
+  if (reset == RESET_SOFT && surrogate == SURROGATE_ATAN && detach) {
+    // The usual neurons, compiled for themselves.
+    chargedRows(dMeanMap, membrane, stepU, distances, timeSteps, length, decay, threshold, RESET_SOFT, SURROGATE_ATAN, alpha, true, scratch);
+  } else {
+    chargedRows(dMeanMap, membrane, stepU, distances, timeSteps, length, decay, threshold, reset, surrogate, alpha, detach, scratch);
+  }
+  for (let d = 0; d < length; d++) {
+    const at = dDistanceBias + ((<usize>d) << 2);
+    store<f32>(at, load<f32>(at) + load<f32>(distances + ((<usize>(length - 1 - d)) << 2)));
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function chargedRows(
+  dMeanMap: usize, membrane: usize, stepU: usize, distances: usize, timeSteps: i32, length: i32,
+  decay: f32, threshold: f32, reset: i32, surrogate: i32, alpha: f32, detach: bool, scratch: usize,
+): void {
+  const row = rowBytes(length);
+  const mapBytes = <usize>paddedLength(length) * row;
+  const decays = f32x4.splat(decay), thresholds = f32x4.splat(threshold), steps = f32x4.splat(<f32>timeSteps);
   for (let i = 0; i < length; i++) {
     const rowAt = (<usize>i * length) << 2;
     for (let j = 0; j <= i; j += 4) {
@@ -142,72 +129,100 @@ function neuronGradients(
       v128.store(into, f32x4.add(v128.load(into), sum));
     }
   }
-  for (let d = 0; d < length; d++) {
-    const at = dDistanceBias + ((<usize>d) << 2);
-    store<f32>(at, load<f32>(at) + load<f32>(distances + ((<usize>(length - 1 - d)) << 2)));
-  }
 }
 
 /** Gradients of queries and keys; returns that of the gain, Σ q·(Σ_j ∂I k_j). */
 function queryKeyGradients(
   q: usize, dq: usize, rowV: usize, rowQ: usize, stepQ: usize, gain: f32, timeSteps: i32, length: i32, headWidth: i32, scratch: usize,
 ): f64 {
-  const row = paddedRow(length);
-  const padded = <i32>(row >> 2);
-  const words = wordsOf(headWidth);
+  const row = rowBytes(length);
   const keyMajor = mapAt(scratch, timeSteps, length);
   const sums = channelsAt(scratch, timeSteps, length);
-  const bits = bitsAt(scratch, timeSteps, length, headWidth);
-  const list = listAt(scratch, timeSteps, length, headWidth);
   let gainGradient: f64 = 0;
   for (let t = 0; t < timeSteps; t++) {
     const queryMajor = mapAt(scratch, t, length);
     const step = <usize>t * stepQ;
-    transposeLower(queryMajor, keyMajor, row, padded, true);
-    memory.fill(sums, 0, <usize>headWidth * row);
-    for (let j = 0; j < length; j++) {
-      packBits(q + rowV + step + <usize>j * rowQ, rowQ, 1, headWidth, bits);
-      const from = (<usize>(j & ~3)) << 2;
-      addToListed(list, listWords(bits, words, row, list), sums + from, keyMajor + <usize>j * row + from, padded - (j & ~3));
-    }
+    transposeLower(queryMajor, keyMajor, row, paddedLength(length), true);
+    listByChannel(q + rowV + step, rowQ, row, timeSteps, length, headWidth, scratch);
+    for (let stripe = 0; stripe < stripesOf(length); stripe++) sumStripe(keyMajor, stripe, true, timeSteps, length, headWidth, scratch);
     transposeBlock(sums, row, dq + step, rowQ, headWidth, length);
     gainGradient += scaleRows(dq + step, q + step, rowQ, gain, length, headWidth);
-    memory.fill(sums, 0, <usize>headWidth * row);
-    for (let i = 0; i < length; i++) {
-      packBits(q + step + <usize>i * rowQ, rowQ, 1, headWidth, bits);
-      addToListed(list, listWords(bits, words, row, list), sums, queryMajor + <usize>i * row, (i & ~3) + 4);
-    }
+    listByChannel(q + step, rowQ, row, timeSteps, length, headWidth, scratch);
+    for (let stripe = 0; stripe < stripesOf(length); stripe++) sumStripe(queryMajor, stripe, false, timeSteps, length, headWidth, scratch);
     transposeBlock(sums, row, dq + rowV + step, rowQ, headWidth, length);
     scaleRows(dq + rowV + step, q + step, rowQ, gain, length, headWidth);
   }
   return gainGradient;
 }
 
-/** dv[j] = Σ dvalues[i] over the queries i whose attention spike on j fired. */
-function valueGradients(
-  dValues: usize, rowV: usize, stepV: usize, membrane: usize, stepU: usize, dv: usize, rowQ: usize, stepQ: usize,
-  timeSteps: i32, length: i32, headWidth: i32, threshold: f32, scratch: usize,
-): void {
-  const list = listAt(scratch, timeSteps, length, headWidth);
-  for (let t = 0; t < timeSteps; t++) {
-    for (let j = 0; j < length; j++) clearFloats(dv + <usize>t * stepQ + <usize>j * rowQ, headWidth);
-    for (let i = 0; i < length; i++) {
-      const count = listAbove(membrane + <usize>t * stepU + ((<usize>i * length) << 2), i + 1, threshold, rowQ, list);
-      addToListed(list, count, dv + <usize>t * stepQ, dValues + <usize>t * stepV + <usize>i * rowV, headWidth);
+/** Per channel the map rows of the tokens in which it fired, ascending, and how many of them come before each stripe. */
+function listByChannel(spikes: usize, rowQ: usize, row: usize, timeSteps: i32, length: i32, headWidth: i32, scratch: usize): void {
+  const bits = bitsAt(scratch, timeSteps, length, headWidth);
+  const lists = listsAt(scratch, timeSteps, length, headWidth);
+  const counts = countsAt(scratch, timeSteps, length, headWidth);
+  const starts = startsAt(scratch, timeSteps, length, headWidth);
+  clearFloats(counts, headWidth);
+  for (let i = 0; i < length; i++) {
+    if (i % STRIPE == 0) memory.copy(starts + (<usize>(i / STRIPE * headWidth) << 2), counts, (<usize>headWidth) << 2);
+    packBits(spikes + <usize>i * rowQ, rowQ, 1, headWidth, bits);
+    for (let word = 0; word < wordsOf(headWidth); word++) {
+      appendToListed(load<u64>(bits + ((<usize>word) << 3)), word << 6, <u32>(<usize>i * row), lists, (<usize>length) << 2, counts);
     }
   }
 }
 
-/** Writes index·stride of every membrane that reached the threshold to `list`; returns how many. */
-function listAbove(membrane: usize, n: i32, threshold: f32, stride: usize, list: usize): i32 {
-  const start = list;
-  const thresholds = f32x4.splat(threshold);
-  for (let j = 0; j < n; j += 4) {
-    const reached = v128.and(f32x4.ge(loadFloats(membrane + ((<usize>j) << 2), n - j), thresholds), firstLanes(n - j));
-    const bits = <u64>i32x4.bitmask(reached);
-    if (bits != 0) list = listBits(bits, <usize>j * stride, stride, list);
+/** A stripe of the sums (K, L) over the listed rows of a map; of a key-major one rows behind the stripe are all 0 there, of a query-major one those before it. */
+function sumStripe(map: usize, stripe: i32, keyMajor: bool, timeSteps: i32, length: i32, headWidth: i32, scratch: usize): void {
+  const row = rowBytes(length);
+  const at = <usize>stripe * (<usize>STRIPE << 2);
+  const starts = startsAt(scratch, timeSteps, length, headWidth);
+  const counts = countsAt(scratch, timeSteps, length, headWidth);
+  const sums = channelsAt(scratch, timeSteps, length) + at;
+  const own = starts + (<usize>(stripe * headWidth) << 2);
+  const next = stripe + 1 < stripesOf(length) ? own + ((<usize>headWidth) << 2) : counts;
+  for (let c = 0; c < headWidth; c++) {
+    const list = listsAt(scratch, timeSteps, length, headWidth) + ((<usize>c * length) << 2);
+    const first = keyMajor ? 0 : load<i32>(own + ((<usize>c) << 2));
+    const end = load<i32>((keyMajor ? next : counts) + ((<usize>c) << 2));
+    sumRows32(list + ((<usize>first) << 2), end - first, map + at, 0, sums + <usize>c * row);
   }
-  return <i32>((list - start) >> 2);
+}
+
+/** dv[j] = Σ dvalues[i] over the queries i whose attention spike on j fired, ascending. */
+function valueGradients(
+  dValues: usize, rowV: usize, stepV: usize, membrane: usize, stepU: usize, dv: usize, rowQ: usize, stepQ: usize,
+  timeSteps: i32, length: i32, headWidth: i32, threshold: f32, scratch: usize,
+): void {
+  const lists = listsAt(scratch, timeSteps, length, headWidth);
+  const counts = countsAt(scratch, timeSteps, length, headWidth);
+  const listBytes = (<usize>length) << 2;
+  for (let t = 0; t < timeSteps; t++) {
+    clearFloats(counts, length);
+    for (let i = 0; i < length; i++) {
+      const row = membrane + <usize>t * stepU + ((<usize>i * length) << 2);
+      for (let j = 0; j <= i; j += 64) {
+        appendToListed(reachedBits(row + ((<usize>j) << 2), min(64, i + 1 - j), threshold), j, <u32>(<usize>i * rowV), lists, listBytes, counts);
+      }
+    }
+    for (let j = 0; j < length; j++) {
+      const count = load<i32>(counts + ((<usize>j) << 2));
+      sumRows(lists + <usize>j * listBytes, count, dValues + <usize>t * stepV, 0, dv + <usize>t * stepQ + <usize>j * rowQ, headWidth);
+    }
+  }
+}
+
+/** Appends `entry` to the list of every set bit, that of bit 0 being list `first`. */
+// @ts-ignore: decorator
+@inline
+function appendToListed(bits: u64, first: i32, entry: u32, lists: usize, listBytes: usize, counts: usize): void {
+  while (bits != 0) {
+    const list = <usize>first + <usize>ctz(bits);
+    const counter = counts + (list << 2);
+    const count = load<u32>(counter);
+    store<u32>(lists + list * listBytes + ((<usize>count) << 2), entry);
+    store<u32>(counter, count + 1);
+    bits &= bits - 1;
+  }
 }
 
 function listWords(bits: usize, words: i32, stride: usize, list: usize): i32 {
@@ -216,22 +231,6 @@ function listWords(bits: usize, words: i32, stride: usize, list: usize): i32 {
     end = listBits(load<u64>(bits + ((<usize>word) << 3)), (<usize>(word << 6)) * stride, stride, end);
   }
   return <i32>((end - list) >> 2);
-}
-
-/** Adds `source` to every listed row, `width` floats. */
-function addToListed(list: usize, count: i32, rows: usize, source: usize, width: i32): void {
-  const whole = width & ~3;
-  for (let n = 0; n < count; n++) {
-    const into = rows + <usize>load<u32>(list + ((<usize>n) << 2));
-    for (let c = 0; c < whole; c += 4) {
-      const at = (<usize>c) << 2;
-      v128.store(into + at, f32x4.add(v128.load(into + at), v128.load(source + at)));
-    }
-    if (whole < width) {
-      const at = (<usize>whole) << 2;
-      storeFloats(into + at, f32x4.add(loadFloats(into + at, width - whole), loadFloats(source + at, width - whole)), width - whole);
-    }
-  }
 }
 
 /** Transposes the 4 × 4 blocks on and below the diagonal of a query-major map (`lower`), or on and above it of a key-major one. */

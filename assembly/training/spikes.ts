@@ -16,6 +16,21 @@ export function firedBits(ptr: usize, count: i32): u64 {
   return bits;
 }
 
+/** Bit c is set when float c of the first `count` (at most 64) at `ptr` is the threshold or more. */
+export function reachedBits(ptr: usize, count: i32, threshold: f32): u64 {
+  const least = f32x4.splat(threshold);
+  let bits: u64 = 0;
+  let c = 0;
+  for (; c + 16 <= count; c += 16) {
+    const at = ptr + ((<usize>c) << 2);
+    const low = i16x8.narrow_i32x4_s(f32x4.ge(v128.load(at), least), f32x4.ge(v128.load(at, 16), least));
+    const high = i16x8.narrow_i32x4_s(f32x4.ge(v128.load(at, 32), least), f32x4.ge(v128.load(at, 48), least));
+    bits |= (<u64>i8x16.bitmask(i8x16.narrow_i16x8_s(low, high))) << c;
+  }
+  for (; c < count; c++) bits |= (<u64>(load<f32>(ptr + ((<usize>c) << 2)) >= threshold)) << c;
+  return bits;
+}
+
 // @ts-ignore: decorator
 @inline
 function notZero(v: v128): v128 {
