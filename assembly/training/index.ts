@@ -5,6 +5,7 @@ export { lif, lifGrad, lifScratchBytes, rateCode } from './lif';
 export { mapLoss, mapLossGrad } from './map-loss';
 export { causalSoftmax } from './softmax';
 export { spikeMatMul, spikeMatMulGradW, spikeMatMulGradWScratchBytes, spikeMatMulScratchBytes } from './spike-matmul';
+export { packSpikes } from './spikes';
 export { attention, attentionScratchBytes } from './attention';
 export { attentionGrad } from './attention-grad';
 export { attentionGradScratchBytes } from './attention-grad-layout';

@@ -37,12 +37,36 @@ function notZero(v: v128): v128 {
   return f32x4.ne(v, f32x4.splat(0));
 }
 
-/** Writes index·stride of every float of `count` that is not 0 to `list` (u32), ascending; returns how many. */
-export function listFired(ptr: usize, count: i32, stride: usize, list: usize): i32 {
-  const start = list;
-  for (let c = 0; c < count; c += 64) {
-    list = listBits(firedBits(ptr + ((<usize>c) << 2), min(64, count - c)), <usize>c * stride, stride, list);
+/** Words of 32 bits that hold the spikes of `count` neurons. */
+// @ts-ignore: decorator
+@inline
+export function packedWords(count: i32): i32 {
+  return (count + 31) >> 5;
+}
+
+/** bits (rows, words) u32 of spikes (rows, count) float32: spike c at bit c mod 32 of word c/32, the bits beyond the last one 0. */
+export function packSpikes(spikes: usize, bits: usize, rows: i32, count: i32): void {
+  for (let row = 0; row < rows; row++) {
+    for (let c = 0; c < count; c += 32) {
+      store<u32>(bits, <u32>firedBits(spikes + ((<usize>c) << 2), min(32, count - c)));
+      bits += 4;
+    }
+    spikes += (<usize>count) << 2;
   }
+}
+
+/** Two words from `word` on, the second of them 0 where there is none. */
+// @ts-ignore: decorator
+@inline
+export function twoWords(bits: usize, word: i32, words: i32): u64 {
+  const at = bits + ((<usize>word) << 2);
+  return word + 1 < words ? load<u64>(at) : <u64>load<u32>(at);
+}
+
+/** Writes index·stride of every set bit of the words to `list` (u32), ascending; returns how many. */
+export function listFired(bits: usize, words: i32, stride: usize, list: usize): i32 {
+  const start = list;
+  for (let word = 0; word < words; word += 2) list = listBits(twoWords(bits, word, words), <usize>(word << 5) * stride, stride, list);
   return <i32>((list - start) >> 2);
 }
 

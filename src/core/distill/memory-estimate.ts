@@ -24,6 +24,7 @@ export interface StepSizes {
   /** Whether they pass two matrices first. */ readonly hasProjectedFeatures: boolean;
   /** True where attention and its loss are computed tile by tile and no (B, H, L, L) tensor is made. */ readonly streamsAttention: boolean;
   /** True where the losses on the vocabulary have a kernel of their own. */ readonly hasHeadKernel: boolean;
+  /** True where spikes that enter matrices are kept in one bit each. */ readonly packsSpikes: boolean;
   /** True where a released buffer is kept for tensors of exactly its size, as `webgpu` does. */ readonly poolsBuffers: boolean;
 }
 
@@ -47,7 +48,7 @@ export type Shares = Readonly<Record<string, number>>;
 /**
  * Predicts the peak of the values that are alive at once, as the kernels of `wasm` and `webgpu` make them: the largest of the moments of a step. Letters as in
  * the documentation: n = B·L tokens, M = T·n rows, one map B·H·L². A recorded block keeps the current of every neuron layer (2D + 3D + D + F, the first
- * stream without time), the spikes that enter matrices (2E + 3D + D + F), the attention membranes (T maps) and the differences to the teacher (2 maps,
+ * stream without time), the spikes that enter matrices (2E + D + F, in bits where those can be packed) and attention (3D), the attention membranes (T maps) and the differences to the teacher (2 maps,
  * 6 row-normalised).
  * With recomputation only one block at a time keeps these, and every block its stream. Memory a backend holds in reserve is not in it.
  */
@@ -95,13 +96,19 @@ function residents({ trained, frozen, accumulate }: StepSizes): Shares {
   };
 }
 
+/** Spikes (T, n, width) as they are kept for the products with them. */
+function matrixSpikes(sizes: StepSizes, width: number): number {
+  const { row } = unitsOf(sizes);
+  return row * (sizes.packsSpikes ? Math.ceil(width / 32) : width);
+}
+
 /** What a recorded block keeps for its backward pass. */
 function keptByBlock(sizes: StepSizes, layer: number): { currents: number; spikes: number; maps: number } {
   const { D, E, F, T, tokens, row, map, writes } = unitsOf(sizes);
   const differences = sizes.attentionLoss === null ? 0 : sizes.attentionLoss === 'raw' ? 2 : 6;
   return {
     currents: (layer === 0 ? tokens * D : row * D) + row * ((5 + writes) * D + F),
-    spikes: row * (2 * E + 4 * D + F),
+    spikes: 2 * matrixSpikes(sizes, E) + matrixSpikes(sizes, D) + matrixSpikes(sizes, F) + row * 3 * D,
     maps: sizes.streamsAttention ? 4 * map / sizes.context : (T + differences) * map,
   };
 }
@@ -166,10 +173,11 @@ function blockMoments(sizes: StepSizes, layer: number): Moment[] {
     'gradients': student.vocabSize * D + perBlock * (student.layers - layer - 1),
     'streams compared with the teacher': tokens * D * (layer + 4),
   };
-  const feedForward = isAgain ? { 'currents of the block': kept.currents, 'spikes of the block': kept.spikes - row * F, 'attention maps of the block': kept.maps } : { 'spikes passed': -row * F };
+  const feedForward = isAgain ? { 'currents of the block': kept.currents, 'spikes of the block': kept.spikes - matrixSpikes(sizes, F), 'attention maps of the block': kept.maps } : { 'spikes passed': -matrixSpikes(sizes, F) };
+  const [currentsPassed, spikesPassed] = [row * (F + 2 * D), matrixSpikes(sizes, F) + matrixSpikes(sizes, E) + matrixSpikes(sizes, D)];
   const afterwards = isAgain
-    ? { 'currents of the block': kept.currents - row * (F + 2 * D), 'spikes of the block': kept.spikes - row * (F + E + D), 'attention maps of the block': kept.maps }
-    : { 'passed': -row * (2 * F + E + 3 * D) };
+    ? { 'currents of the block': kept.currents - currentsPassed, 'spikes of the block': kept.spikes - spikesPassed, 'attention maps of the block': kept.maps }
+    : { 'passed': -currentsPassed - spikesPassed };
   const streams = { 'gradients of the stream': row * D * (isAgain ? 3 : 2) };
   return [
     { name: `the feed-forward neurons of block ${layer}, backward`, shares: { ...common, ...feedForward, ...streams, 'gradients of currents and spikes': 2 * row * F, 'gradients of a matrix': F * D } },
@@ -203,7 +211,7 @@ function validationMoment(sizes: StepSizes): Moment {
   const kept = keptByBlock({ ...at, attentionLoss: null }, 1);
   return {
     name: 'validation',
-    shares: { ...residents(at), 'currents of the block': kept.currents + 2 * row * D, 'spikes of the block': kept.spikes, 'attention maps of the block': kept.maps + (sizes.streamsAttention ? 0 : map),
+    shares: { ...residents(at), 'currents of the block': kept.currents + 2 * row * D, 'spikes of the block': row * (2 * E + 4 * D + F), 'attention maps of the block': kept.maps + (sizes.streamsAttention ? 0 : map),
       'a check that spikes are spikes': 2 * row * Math.max(E, F, 3 * D) },
   };
 }

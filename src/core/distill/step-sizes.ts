@@ -15,11 +15,14 @@ export const numbersIn = (shape: readonly number[]): number => shape.reduce((a, 
 export const sumOf = (sizes: Iterable<number>): number => Array.from(sizes).reduce((sum, each) => sum + each, 0);
 
 /** What the backend has kernels for, and how it keeps memory. */
-export type BackendMemory = Pick<StepSizes, 'streamsAttention' | 'hasHeadKernel' | 'poolsBuffers'>;
+export type BackendMemory = Pick<StepSizes, 'streamsAttention' | 'hasHeadKernel' | 'packsSpikes' | 'poolsBuffers'>;
 
 /** Of the active backend. */
 export function backendMemory(): BackendMemory {
-  return { streamsAttention: hasKernel('BispikAlignedAttention'), hasHeadKernel: hasKernel('BispikHeadLosses'), poolsBuffers: tf.getBackend() === 'webgpu' };
+  return {
+    streamsAttention: hasKernel('BispikAlignedAttention'), hasHeadKernel: hasKernel('BispikHeadLosses'), packsSpikes: hasKernel('BispikPackSpikes'),
+    poolsBuffers: tf.getBackend() === 'webgpu',
+  };
 }
 
 /** Sizes of the steps of a run, from its configuration and its teacher's. */

@@ -12,7 +12,7 @@ import type { BackendMemory } from './step-sizes.js';
 import { backendMemory, numbersIn, sumOf } from './step-sizes.js';
 
 /** Everything that decides how much memory the training of a dense teacher takes. */
-export interface TeacherSizes extends Omit<BackendMemory, 'streamsAttention'> {
+export interface TeacherSizes extends Pick<BackendMemory, 'hasHeadKernel' | 'poolsBuffers'> {
   readonly trains: 'teacher';
   readonly model: OptConfig;
   /** Numbers in all trained tensors. */ readonly trained: number;

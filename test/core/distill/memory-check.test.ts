@@ -16,7 +16,7 @@ const OPT_125M: OptConfig = {
 /** OPT-125M at T = 4, 1024 tokens, batch 8. */
 function opt125m(student: Record<string, unknown> = {}, streamsAttention = false): StepSizes {
   const config = distillConfigSchema.parse({ run: 'r', teacher: 't', student: { timeSteps: 4, ...student }, train: { batch: 8, context: 1024 } });
-  return stepSizes(config, OPT_125M, { streamsAttention, hasHeadKernel: true, poolsBuffers: streamsAttention });
+  return stepSizes(config, OPT_125M, { streamsAttention, hasHeadKernel: true, packsSpikes: streamsAttention, poolsBuffers: streamsAttention });
 }
 
 const gigabytes = (sizes: StepSizes, recompute: StepSizes['recompute']): number => estimateMemory({ ...sizes, recompute }).peakBytes / 1e9;

@@ -24,7 +24,7 @@ export interface KernelHeap {
   readonly call: KernelExports;
   address(tensor: TensorInfo): number;
   /** A new tensor with undefined contents, owned by the caller of the kernel. */
-  output(shape: readonly number[], dtype?: 'float32' | 'bool'): TensorInfo;
+  output(shape: readonly number[], dtype?: 'float32' | 'int32' | 'bool'): TensorInfo;
   /** One more owner of the same values. */
   share(tensor: TensorInfo): TensorInfo;
   /** Frees a tensor that a kernel made on the way. */

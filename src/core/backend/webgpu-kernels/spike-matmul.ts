@@ -1,17 +1,16 @@
 import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
 
-import { ShapeError } from '../../errors.js';
 import { expectShape, extents, inputOf } from '../kernel-tensors.js';
 import type { Span } from './cut.js';
 import { runCut, runSpans, spansOf } from './cut.js';
+import { packedExtents, packedWords } from '../packed-spikes.js';
 import type { GpuDispatcher, GpuKernel } from './dispatch.js';
 import { spreadGroups } from './dispatch.js';
 import { ALL_TERMS, planSpikeTiles, spikeTileKernel, spikeTileUniforms, termsPerPart } from './spike-tiles.js';
 import { GROUP, MAIN, sumOverRows } from './sums.js';
 
 /**
- * `BispikPackSpikes` and the products with what it returns: spikes (rows, inputs) become bits (rows, ⌈inputs/32⌉) int32, spike c of a row at bit
- * c mod 32 of its word c/32. `BispikSpikeMatMul` and `BispikSpikeMatMulGradW` take these and the attribute `inputs`.
+ * `BispikPackSpikes` and the products with the bits it returns. `BispikSpikeMatMul` and `BispikSpikeMatMulGradW` take these and the attribute `inputs`.
  */
 export function spikeMatMulKernels(gpu: GpuDispatcher): KernelConfig[] {
   return [
@@ -53,7 +52,7 @@ const PACK_ROWS: GpuKernel = {
 
 function packSpikes(gpu: GpuDispatcher, s: TensorInfo): TensorInfo {
   const [rows = 0, inputs = 0] = extents(s, 2, 's');
-  const words = Math.ceil(inputs / 32);
+  const words = packedWords(inputs);
   const bits = gpu.makeOutput([rows, words], 'int32');
   const isWhole = inputs % 32 === 0;
   runCut(gpu, isWhole ? PACK_WORDS : PACK_ROWS, {
@@ -61,13 +60,6 @@ function packSpikes(gpu: GpuDispatcher, s: TensorInfo): TensorInfo {
     plan: (own) => ({ uniforms: isWhole ? [own * words] : [own * words, inputs, words], workgroups: spreadGroups(Math.ceil((isWhole ? 8 : 1) * own * words / GROUP)) }),
   });
   return bits;
-}
-
-/** Rows and words of packed spikes. @throws ShapeError unless they are int32 for this many inputs. */
-function packedExtents(s: TensorInfo, inputs: number): readonly [rows: number, words: number] {
-  const [rows = 0, words = 0] = extents(s, 2, 's');
-  if (s.dtype === 'int32' && words === Math.ceil(inputs / 32)) return [rows, words];
-  throw new ShapeError(`s is ${s.dtype} [${s.shape.join(', ')}]; packed spikes of ${inputs} inputs, int32 [${rows}, ${Math.ceil(inputs / 32)}], were expected`);
 }
 
 /** y = s·w + b; the bias comes first. */

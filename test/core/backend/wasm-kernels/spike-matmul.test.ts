@@ -2,6 +2,7 @@ import { expect } from 'chai';
 
 import { startWasm } from '../../../../src/core/backend/wasm.js';
 import { callKernel, numbers } from '../../../support/kernel-cases.js';
+import { packed } from '../../../support/packed-spikes.js';
 
 const f = Math.fround;
 
@@ -35,11 +36,14 @@ describe('wasm kernels: products with spikes', () => {
       it(`(${m}, ${k})·(${k}, ${n}) with ${rate * 100} % spikes equals the plain loops bit for bit`, () => {
         const random = numbers(m + k + n);
         const [s, w, b, dy] = [random.spikes(m * k, rate), random.floats(k * n), random.floats(n), random.floats(m * n)];
-        const spikes = { values: s, shape: [m, k] };
-        const [y] = callKernel('BispikSpikeMatMul', { s: spikes, w: { values: w, shape: [k, n] }, b: { values: b, shape: [n] } });
+        const [bits] = callKernel('BispikPackSpikes', { s: { values: s, shape: [m, k] } });
+        const spikes = packed(s, [m, k]);
+        expect(bits?.shape).to.deep.equal(spikes.shape);
+        expect([...(bits?.values ?? [])]).to.deep.equal([...spikes.values]);
+        const [y] = callKernel('BispikSpikeMatMul', { s: spikes, w: { values: w, shape: [k, n] }, b: { values: b, shape: [n] } }, { inputs: k });
         expect(y?.shape).to.deep.equal([m, n]);
         expect([...(y?.values ?? [])]).to.deep.equal(forward(s, w, b));
-        const [dw, db] = callKernel('BispikSpikeMatMulGradW', { s: spikes, dy: { values: dy, shape: [m, n] } });
+        const [dw, db] = callKernel('BispikSpikeMatMulGradW', { s: spikes, dy: { values: dy, shape: [m, n] } }, { inputs: k });
         expect([...(dw?.values ?? [])]).to.deep.equal(gradW(s, dy, [k, n]));
         const columns = Array.from({ length: n }, (_, c) => f(Array.from({ length: m }, (__, r) => dy[r * n + c] ?? 0).reduce((p, q) => p + q, 0)));
         expect([...(db?.values ?? [])]).to.deep.equal(columns);
@@ -48,19 +52,20 @@ describe('wasm kernels: products with spikes', () => {
   }
 
   it('a small case by hand', () => {
-    const s = { values: Float32Array.of(1, 0, 1, 0, 0, 0), shape: [2, 3] };
+    const s = { values: Int32Array.of(0b101, 0), shape: [2, 1] };
     const w = { values: Float32Array.of(1, 2, 10, 20, 100, 200), shape: [3, 2] };
-    const [y] = callKernel('BispikSpikeMatMul', { s, w, b: { values: Float32Array.of(0.5, -1), shape: [2] } });
+    const [y] = callKernel('BispikSpikeMatMul', { s, w, b: { values: Float32Array.of(0.5, -1), shape: [2] } }, { inputs: 3 });
     expect([...(y?.values ?? [])]).to.deep.equal([101.5, 201, 0.5, -1]);
-    const [dw, db] = callKernel('BispikSpikeMatMulGradW', { s, dy: { values: Float32Array.of(3, 4, 5, 6), shape: [2, 2] } });
+    const [dw, db] = callKernel('BispikSpikeMatMulGradW', { s, dy: { values: Float32Array.of(3, 4, 5, 6), shape: [2, 2] } }, { inputs: 3 });
     expect([...(dw?.values ?? [])]).to.deep.equal([3, 4, 0, 0, 3, 4]);
     expect([...(db?.values ?? [])]).to.deep.equal([8, 10]);
   });
 
-  it('refuses weights of another width, with both shapes', () => {
-    const call = (): unknown => callKernel('BispikSpikeMatMul', {
-      s: { values: Float32Array.of(1, 0), shape: [1, 2] }, w: { values: Float32Array.of(1, 2, 3), shape: [3, 1] }, b: { values: Float32Array.of(0), shape: [1] },
-    });
-    expect(call).to.throw('w is float32 [3, 1]; float32 [2, 1] was expected').with.property('exitCode', 5);
+  it('refuses weights of another width, and spikes that are not packed, with both shapes', () => {
+    const call = (s: Float32Array | Int32Array) => (): unknown => callKernel('BispikSpikeMatMul', {
+      s: { values: s, shape: [1, s.length] }, w: { values: Float32Array.of(1, 2, 3), shape: [3, 1] }, b: { values: Float32Array.of(0), shape: [1] },
+    }, { inputs: 2 });
+    expect(call(Int32Array.of(1))).to.throw('w is float32 [3, 1]; float32 [2, 1] was expected').with.property('exitCode', 5);
+    expect(call(Float32Array.of(1, 0))).to.throw('s is float32 [1, 2]; packed spikes of 2 inputs, int32 [1, 1], were expected').with.property('exitCode', 5);
   });
 });

@@ -6,17 +6,7 @@ import { spikeLinear } from '../../../../src/core/ops/spike-linear.js';
 import { describeOnWebGpu } from '../../../support/backends.js';
 import type { KernelOutput } from '../../../support/kernel-cases.js';
 import { awaitKernel, numbers, relativeDifference } from '../../../support/kernel-cases.js';
-
-/** Spikes packed as the kernels promise: spike c of a row at bit c mod 32 of word c/32. */
-function packed(s: Float32Array, [rows, inputs]: readonly [number, number]): { values: Int32Array; shape: [number, number] } {
-  const words = Math.ceil(inputs / 32);
-  const values = new Int32Array(rows * words);
-  s.forEach((spike, i) => {
-    const [row, c] = [Math.floor(i / inputs), i % inputs];
-    values[row * words + (c >> 5)]! |= spike << (c & 31);
-  });
-  return { values, shape: [rows, words] };
-}
+import { packed } from '../../../support/packed-spikes.js';
 
 /** Largest difference from plain sums in float64, of y, dW and db. */
 async function compare([m, k, n]: readonly [number, number, number], rate: number): Promise<number[]> {
