@@ -3,7 +3,7 @@ export { exp, greaterEqual, less, maximum, scaleFloats } from './elementwise';
 export { segmentSum, squaredError, squareSum, sumMiddle } from './reduce';
 export { lif, lifGrad, lifScratchBytes, rateCode } from './lif';
 export { mapLoss, mapLossGrad } from './map-loss';
-export { causalSoftmax } from './softmax';
+export { causalSoftmax, softmaxAttention, softmaxAttentionScratchBytes } from './softmax';
 export { spikeMatMul, spikeMatMulGradW, spikeMatMulGradWScratchBytes, spikeMatMulScratchBytes } from './spike-matmul';
 export { packSpikes } from './spikes';
 export { attention, attentionScratchBytes } from './attention';

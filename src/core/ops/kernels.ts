@@ -5,12 +5,18 @@ export type SpikingKernel =
   | 'BispikPackSpikes' | 'BispikSpikeMatMul' | 'BispikSpikeMatMulGradW'
   | 'BispikLayerNorm' | 'BispikLayerNormGrad'
   | 'BispikTiledAttention' | 'BispikAlignedAttention' | 'BispikStreamedAttention'
-  | 'BispikSquaredError' | 'BispikSquareSums' | 'BispikRateCode' | 'BispikScale' | 'BispikMapLoss' | 'BispikMapLossGrad' | 'BispikPlainLif' | 'BispikCausalSoftmax'
+  | 'BispikSquaredError' | 'BispikSquareSums' | 'BispikRateCode' | 'BispikScale' | 'BispikMapLoss' | 'BispikMapLossGrad' | 'BispikPlainLif' | 'BispikCausalSoftmax' | 'BispikSoftmaxAttention'
   | 'BispikCrossEntropy' | 'BispikHeadLosses' | 'BispikSampleRows';
 
 /** True when the active backend has its own version of a kernel. */
 export function hasKernel(name: SpikingKernel): boolean {
   return tf.getKernel(name, tf.getBackend()) != null;
+}
+
+/** True in a pass that is differentiated, where every operation is recorded. */
+export function isRecording(): boolean {
+  const { gradientDepth, kernelDepth } = tf.engine().state;
+  return gradientDepth > 0 && kernelDepth === 0;
 }
 
 /** Runs one of our kernels on the active backend; its outputs belong to the caller. */
@@ -52,6 +58,7 @@ export interface CustomOp {
 
 /** Applies an operation whose gradient is written by hand; nothing inside it is recorded for automatic differentiation. */
 export function applyCustomOp(op: CustomOp): tf.Tensor {
+  if (!isRecording()) return tf.tidy(() => op.forward(() => undefined));
   const differentiable = tf.customGrad((...args) => {
     const save = args[args.length - 1] as (tensors: tf.Tensor[]) => void;
     return { value: op.forward(save), gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => op.backward(dy, saved) };

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-import { applyCustomOp, hasKernel, output, runKernel } from './kernels.js';
+import { applyCustomOp, hasKernel, isRecording, output, runKernel } from './kernels.js';
 
 /** Queries, keys and values of one layer, each (B·L, D), heads side by side. */
 export interface SoftmaxInput {
@@ -29,7 +29,11 @@ const FUTURE_SCORE = -1e9;
  * Causal attention with its map. Differentiable. @param future of `futureScores`, which all layers can share.
  * @returns context (B·L, D) and probabilities (B, H, L, L), 0 for future keys.
  */
-export function softmaxAttention({ query, key, value }: SoftmaxInput, shape: AttentionShape, future: tf.Tensor2D): { context: tf.Tensor2D; probabilities: tf.Tensor4D } {
+export function softmaxAttention({ query, key, value }: SoftmaxInput, shape: AttentionShape, future: tf.Tensor2D | null): { context: tf.Tensor2D; probabilities: tf.Tensor4D } {
+  if (hasKernel('BispikSoftmaxAttention') && !isRecording()) {
+    const outputs = runKernel('BispikSoftmaxAttention', { query, key, value }, { ...shape, divisor: divisorOf(query, shape) });
+    return { context: output(outputs, 0), probabilities: output(outputs, 1) };
+  }
   const probabilities = probabilitiesOf({ query, key, ...shape }, future);
   const context = tf.transpose(tf.matMul(probabilities, splitHeads(value, shape)), [0, 2, 1, 3]);
   return { context: tf.reshape(context, value.shape), probabilities };
@@ -47,10 +51,15 @@ export function streamProbabilities(stream: AttentionStream): tf.Tensor4D {
   return probabilitiesOf(stream, futureScores(stream.length));
 }
 
-function probabilitiesOf({ query, key, ...shape }: AttentionStream, future: tf.Tensor2D): tf.Tensor4D {
+function probabilitiesOf({ query, key, ...shape }: AttentionStream, future: tf.Tensor2D | null): tf.Tensor4D {
   const overlaps = tf.matMul<tf.Tensor4D>(splitHeads(query, shape), splitHeads(key, shape), false, true);
-  const divisor = Math.sqrt(query.shape[1] / shape.heads);
-  return hasKernel('BispikCausalSoftmax') ? causalSoftmax(overlaps, divisor) : tf.softmax(tf.add(tf.mul(overlaps, 1 / divisor), future)) as tf.Tensor4D;
+  const divisor = divisorOf(query, shape);
+  return future === null ? causalSoftmax(overlaps, divisor) : tf.softmax(tf.add(tf.mul(overlaps, 1 / divisor), future)) as tf.Tensor4D;
+}
+
+/** √K */
+function divisorOf(query: tf.Tensor2D, { heads }: AttentionShape): number {
+  return Math.sqrt(query.shape[1] / heads);
 }
 
 /** softmax over j ≤ i of overlaps/divisor, 0 for future keys, which are never looked at; differentiable. @param overlaps (B, H, L, L). */
@@ -74,8 +83,9 @@ function splitHeads(x: tf.Tensor2D, { batch, length, heads }: AttentionShape): t
   return tf.transpose(tf.reshape(x, [batch, length, heads, x.shape[1] / heads]), [0, 2, 1, 3]);
 }
 
-/** (L, L): 0 up to the query's own position, then what sets a future key's probability to 0. */
-export function futureScores(length: number): tf.Tensor2D {
+/** (L, L): 0 up to the query's own position, then what sets a future key's probability to 0; null where the backend has a softmax that sees no future keys. */
+export function futureScores(length: number): tf.Tensor2D | null {
+  if (hasKernel('BispikCausalSoftmax')) return null;
   const scores = new Float32Array(length * length);
   for (let query = 0; query < length; query++) scores.fill(FUTURE_SCORE, query * length + query + 1, (query + 1) * length);
   return tf.tensor2d(scores, [length, length]);

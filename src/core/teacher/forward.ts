@@ -72,8 +72,8 @@ export function teacherReadout(teacher: Teacher, ids: tf.Tensor2D, run: SegmentR
   let stream = tf.reshape<tf.Rank.R2>(teacherEmbedding(teacher, ids), [batch * length, hiddenSize]);
   for (let layer = 0; layer < layers; layer++) {
     const parameters = Array.from(teacher.parameters).filter(([name]) => name.startsWith(`layers.${layer}.`)).map(([, tensor]) => tensor);
-    const [output] = run({ inputs: [stream], constants: [future], parameters }, ([x, scores]) => {
-      const attend: Attend<null> = (qkv, shape) => ({ context: softmaxAttention(qkv, shape, scores as tf.Tensor2D).context, attention: null });
+    const [output] = run({ inputs: [stream], constants: future === null ? [] : [future], parameters }, ([x, scores = null]) => {
+      const attend: Attend<null> = (qkv, shape) => ({ context: softmaxAttention(qkv, shape, scores as tf.Tensor2D | null).context, attention: null });
       return [decoderLayer(teacher, x as tf.Tensor2D, { layer, attend: (qkv) => attend(qkv, { batch, length, heads }) }).trace.output];
     });
     stream = output as tf.Tensor2D;

@@ -5,12 +5,13 @@ import type { KernelHeap } from './heap.js';
 import { neuronNumbers } from './lif.js';
 
 /**
- * Causal maps (B, H, L, L), 0 for future keys. `BispikCausalSoftmax`: softmax of every row up to its diagonal; `BispikMapLoss`: rateFactor·Σ(x − rate)² +
+ * Causal maps (B, H, L, L), 0 for future keys. `BispikCausalSoftmax`: softmax of every row up to its diagonal; `BispikSoftmaxAttention`: the same between its two products; `BispikMapLoss`: rateFactor·Σ(x − rate)² +
  * factor·Σ(x − target)², the rate being that of a neuron fed the target (threshold above 0, so that it is 0 where the target is), and its gradient.
  */
 export function mapKernels(heap: KernelHeap): KernelConfig[] {
   return [
     { kernelName: 'BispikCausalSoftmax', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => causalSoftmax(heap, inputOf(inputs, 'x'), Number(attrs?.['divisor'])) },
+    { kernelName: 'BispikSoftmaxAttention', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => softmaxAttention(heap, inputs, attrs) },
     { kernelName: 'BispikMapLoss', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => loss(heap, inputs, attrs) },
     { kernelName: 'BispikMapLossGrad', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => lossGradient(heap, inputs, attrs) },
   ];
@@ -28,6 +29,19 @@ function causalSoftmax(heap: KernelHeap, x: TensorInfo, divisor: number): Tensor
   const out = heap.output(x.shape);
   heap.call.causalSoftmax(heap.address(x), heap.address(out), ...sizes, divisor);
   return out;
+}
+
+/** Context (B·L, D) and probabilities (B, H, L, L) of query, key and value (B·L, D), in one pass over the queries. */
+function softmaxAttention(heap: KernelHeap, inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): TensorInfo[] {
+  const tensors = ['query', 'key', 'value'].map((name) => inputOf(inputs, name));
+  const [batch, length, heads] = ['batch', 'length', 'heads'].map((name) => Number(attrs?.[name])) as [number, number, number];
+  const [, width = 0] = extents(inputOf(inputs, 'query'), 2, 'query');
+  tensors.forEach((tensor, i) => expectShape(tensor, [batch * length, width], ['query', 'key', 'value'][i] as string));
+  const [context, probabilities] = [heap.output([batch * length, width]), heap.output([batch, heads, length, length])];
+  heap.withScratch(heap.call.softmaxAttentionScratchBytes(length, width / heads), (scratch) => {
+    heap.call.softmaxAttention(...[...tensors, context, probabilities].map(heap.address), batch, length, width, heads, Number(attrs?.['divisor']), scratch);
+  });
+  return [context, probabilities];
 }
 
 function loss(heap: KernelHeap, inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): TensorInfo {
