@@ -3,13 +3,17 @@ import * as tf from '@tensorflow/tfjs-core';
 import { loadDistillConfig } from '../../src/core/config/load.js';
 import type { DistillConfig } from '../../src/core/config/schema.js';
 import { shippedConfigsFolder } from '../../src/core/config/shipped.js';
+import type { TokenBatch } from '../../src/core/corpus/batches.js';
 import type { Random } from '../../src/core/corpus/random.js';
 import { createRandom } from '../../src/core/corpus/random.js';
+import { cachedSource } from '../../src/core/distill/teacher-source.js';
 import { createDistillation, distillationBatches } from '../../src/core/pipeline/distillation.js';
 import { WINDOWS_AT_ONCE } from '../../src/core/ops/batch-tensors.js';
+import type { RunTeacher } from '../../src/core/pipeline/run-teacher.js';
 import { liveRunTeacher } from '../../src/core/pipeline/run-teacher.js';
 import type { OptConfig } from '../../src/core/teacher/config.js';
 import { initTeacher } from '../../src/core/teacher/init.js';
+import type { Teacher } from '../../src/core/teacher/parameters.js';
 import { initAdam } from '../../src/core/train/optimizer.js';
 import { mixedRunner, soloRunner } from '../../src/core/train/passes.js';
 import type { StepReport } from '../../src/core/train/step.js';
@@ -65,6 +69,18 @@ function fillParameters(parameters: ReadonlyMap<string, tf.Tensor>, { normal }: 
   }
 }
 
+/** A teacher of which nothing runs but its embedding. */
+function cachedTeacher(config: DistillConfig, teacher: Teacher): Pick<RunTeacher, 'config' | 'source' | 'lend'> {
+  return { config: teacher.config, lend: (work) => work(teacher), source: cachedSource(config.distill.weights.embedding > 0 ? teacher : null) };
+}
+
+/** A batch with what a cache would hold of it, where the run has one: N equal shares of the first tokens. */
+function withSample(batch: TokenBatch, { train: { context }, teacherCache: { enabled, samples } }: DistillConfig): TokenBatch {
+  if (!enabled) return batch;
+  const rows = batch.starts.length * context;
+  return { ...batch, sampled: { samples, ids: Int32Array.from({ length: rows * samples }, (_, i) => i % samples), weights: new Float32Array(rows * samples).fill(1 / samples), entropy: new Float32Array(rows) } };
+}
+
 /** A random teacher and a student of the same widths by a shipped recipe, on the active backend; random tokens. */
 export async function openSyntheticStep(shape: EngineShape, setting: StepSetting): Promise<SyntheticStep> {
   const { preset, timeSteps, context, recompute, precision, overrides, weights } = setting;
@@ -80,7 +96,7 @@ export async function openSyntheticStep(shape: EngineShape, setting: StepSetting
   const teacher = initTeacher({ ...shape, bosId: null, eosId: null, padId: null }, normals);
   const tokens = Int32Array.from({ length: 64 * (context + 1) }, () => random.integer(shape.vocabSize));
   const task = await createDistillation({
-    config, teacher: liveRunTeacher(teacher, []), trainTokens: tokens, exportStudent: () => Promise.resolve(), ctx: { reporter: silentReporter, signal: new AbortController().signal },
+    config, teacher: config.teacherCache.enabled ? cachedTeacher(config, teacher) : liveRunTeacher(teacher, []), trainTokens: tokens, exportStudent: () => Promise.resolve(), ctx: { reporter: silentReporter, signal: new AbortController().signal },
   }, weights !== 'calibrated');
   if (weights === 'random') fillParameters(task.parameters, normals);
   const { beta1, beta2, epsilon, weightDecay, clipNorm, learningRate } = config.train;
@@ -89,7 +105,7 @@ export async function openSyntheticStep(shape: EngineShape, setting: StepSetting
   let state = initAdam(task.parameters);
   const step = async (batch: number): Promise<StepReport> => {
     const batches = distillationBatches(tokens, { ...config, train: { ...config.train, batch } });
-    const next = await trainStep(task, { batches: Array.from({ length: config.train.accumulate }, () => batches.next()), state }, options);
+    const next = await trainStep(task, { batches: Array.from({ length: config.train.accumulate }, () => withSample(batches.next(), config)), state }, options);
     ({ state } = next);
     await tf.tidy(() => tf.slice(tf.reshape(first, [-1]), 0, 1)).data(); // the update is only recorded when a step returns
     return next.report;

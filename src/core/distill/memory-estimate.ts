@@ -4,7 +4,7 @@ import { HEAD_CHUNK_BYTES } from '../ops/readout.js';
 import type { StudentConfig } from '../student/config.js';
 import { entranceWidth } from '../student/config.js';
 import type { ModelShape } from '../types.js';
-import { comparedNumbers, pooledShares } from './memory-pool.js';
+import { comparedNumbers, fillNumbers, pooledShares } from './memory-pool.js';
 
 /** Everything that decides how much memory a training step takes. */
 export interface StepSizes {
@@ -14,7 +14,8 @@ export interface StepSizes {
   /** Numbers in all trained tensors, projections included. */ readonly trained: number;
   /** Numbers in one trained tensor of every size that there is. */ readonly distinct: number;
   /** Numbers in the teacher's tensors that are held. */ readonly frozen: number;
-  /** Whether the teacher runs in every step, or a cache holds a sample of its distributions. */ readonly teacherKind: 'live' | 'cached';
+  /** Numbers in all of the teacher's tensors. */ readonly whole: number;
+  /** N of the teacher cache that the run reads; null where the teacher runs in every step. */ readonly sampled: number | null;
   /** B */ readonly batch: number;
   /** L */ readonly context: number;
   readonly accumulate: number;
@@ -24,6 +25,7 @@ export interface StepSizes {
   /** Whether they pass two matrices first. */ readonly hasProjectedFeatures: boolean;
   /** True where attention and its loss are computed tile by tile and no (B, H, L, L) tensor is made. */ readonly streamsAttention: boolean;
   /** True where the losses on the vocabulary have a kernel of their own. */ readonly hasHeadKernel: boolean;
+  /** True where the teacher's distributions are sampled by a kernel, else on the host. */ readonly hasSampleKernel: boolean;
   /** True where spikes that enter matrices are kept in one bit each. */ readonly packsSpikes: boolean;
   /** True where a released buffer is kept for tensors of exactly its size, as `webgpu` does. */ readonly poolsBuffers: boolean;
 }
@@ -54,7 +56,7 @@ export type Shares = Readonly<Record<string, number>>;
  */
 export function estimateMemory(sizes: StepSizes): MemoryEstimate {
   const moments = sizes.poolsBuffers ? pooledMoments(sizes)
-    : [...stepMoments(sizes), ...(sizes.teacherKind === 'live' ? [teacherMoment(sizes)] : []), updateMoment(sizes), validationMoment(sizes)];
+    : [...stepMoments(sizes), ...(sizes.sampled === null ? [teacherMoment(sizes)] : [fillMoment(sizes)]), updateMoment(sizes), validationMoment(sizes)];
   return estimateOf(moments, tensorSizes(sizes));
 }
 
@@ -74,7 +76,10 @@ export interface Moment { readonly name: string; readonly shares: Shares }
 /** With a pool the most that was held is kept, whatever happens later. */
 function pooledMoments(sizes: StepSizes): Moment[] {
   const { step, validation } = pooledShares(sizes);
-  return [{ name: 'a step, buffers that are kept for the next one included', shares: step }, { name: 'validation', shares: validation }];
+  return [
+    { name: 'a step, buffers that are kept for the next one included', shares: step }, { name: 'validation', shares: validation },
+    ...(sizes.sampled === null ? [] : [fillMoment(sizes)]),
+  ];
 }
 
 /** Widths and counts that the formulas share, in numbers. */
@@ -117,7 +122,7 @@ function keptByBlock(sizes: StepSizes, layer: number): { currents: number; spike
 function targets(sizes: StepSizes): { features: number; attention: number } {
   const { tokens, teacherMap } = unitsOf(sizes);
   const { layers, hiddenSize } = sizes.teacher;
-  if (sizes.teacherKind === 'cached') return { features: tokens * hiddenSize, attention: 0 };
+  if (sizes.sampled !== null) return { features: tokens * (hiddenSize + 2 * sizes.sampled), attention: 0 };
   return { features: (layers + 2) * tokens * hiddenSize, attention: layers * (sizes.streamsAttention ? 2 * tokens * hiddenSize : teacherMap) };
 }
 
@@ -134,7 +139,7 @@ function headMoment(sizes: StepSizes, all: readonly number[]): Moment {
   const { features, attention } = targets(sizes);
   const head = headLossBytes({
     rows: tokens, vocabulary: student.vocabSize, width: D, chunkBytes: HEAD_CHUNK_BYTES,
-    ...(sizes.teacherKind === 'live' ? { teacherWidth: teacher.hiddenSize, hasKernel: sizes.hasHeadKernel } : { teacherWidth: 0, hasKernel: false }),
+    hasKernel: sizes.hasHeadKernel, teacherWidth: sizes.sampled === null ? teacher.hiddenSize : 0, sampled: sizes.sampled,
   }) / Float32Array.BYTES_PER_ELEMENT;
   return {
     name: 'the losses on the vocabulary',
@@ -196,6 +201,11 @@ function teacherMoment(sizes: StepSizes): Moment {
       'attention maps of the teacher': sizes.streamsAttention ? 0 : (layers + 2) * teacherMap,
     },
   };
+}
+
+/** Before a run with a cache there is anything of a student: the whole teacher fills it. */
+function fillMoment(sizes: StepSizes): Moment {
+  return { name: 'filling the teacher cache', shares: { 'teacher weights': sizes.whole, 'a pass of the teacher': fillNumbers(sizes) } };
 }
 
 /** Clipping and Adam: all gradients, and new values of the largest tensor. */

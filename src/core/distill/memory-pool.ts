@@ -1,8 +1,10 @@
 import { planSpikeTiles } from '../backend/webgpu-kernels/spike-tiles.js';
+import { SAMPLED_MATRICES } from '../ops/head-loss-bytes.js';
 import { WINDOWS_AT_ONCE } from '../ops/batch-tensors.js';
 import { chunkRows, HEAD_CHUNK_BYTES } from '../ops/readout.js';
 import { entranceWidth } from '../student/config.js';
 import { CHECKED_AT_ONCE } from '../student/observe.js';
+import { windowsOfPass } from '../teacher-cache/fill.js';
 import type { StepSizes } from './memory-estimate.js';
 
 /** Shares in numbers (float32). */
@@ -29,7 +31,7 @@ function widths({ student, teacher, batch, context }: StepSizes, tokens = batch 
 function stepShares(sizes: StepSizes): Shares {
   const { teacher, trained, frozen, distinct, accumulate, hasFeatureLoss } = sizes;
   const { D, F, tokens, teacherRow, layers } = widths(sizes);
-  const isLive = sizes.teacherKind === 'live';
+  const { sampled } = sizes;
   return {
     'weights, both moments of Adam': 3 * trained, 'teacher weights': frozen,
     // Those of a micro-batch, beside the sum of earlier ones.
@@ -39,14 +41,11 @@ function stepShares(sizes: StepSizes): Shares {
     'partial sums of products': partialSums(sizes),
     ...blockShares(sizes),
     // Streams, queries and keys of every teacher layer, a layer's own values, and the embedding; compared streams and their gradients.
-    'targets from the teacher': isLive ? 3 * teacher.layers * teacherRow + 2 * tokens * teacher.feedForwardSize : teacherRow,
+    'targets from the teacher': sampled === null ? 3 * teacher.layers * teacherRow + 2 * tokens * teacher.feedForwardSize : teacherRow + 2 * sampled * tokens,
     'streams compared with the teacher': tokens * D * (layers + 8) + (teacher.hiddenSize === D ? 0 : 7 * teacherRow) + (hasFeatureLoss ? comparedNumbers(sizes) : 0),
-    'logits and their gradients': logitNumbers(sizes.student.vocabSize, { rows: tokens, matrices: isLive ? 2 : SAMPLED_MATRICES }) + (F > D ? tokens * D : 0),
+    'logits and their gradients': logitNumbers(sizes.student.vocabSize, { rows: tokens, matrices: sampled === null ? 2 : SAMPLED_MATRICES }) + (F > D ? tokens * D : 0),
   };
 }
-
-/** Matrices (count, V) of a chunk whose target is a sample; its losses are put together from standard operations. */
-const SAMPLED_MATRICES = 8;
 
 /** What the layers of neurons and the residual streams take. */
 function blockShares(sizes: StepSizes): Shares {
@@ -90,6 +89,12 @@ function partialSums(sizes: StepSizes): number {
     const { parts } = planSpikeTiles({ p, q, k: row });
     return sum + (parts > 1 ? parts * p * q : 0);
   }, 0);
+}
+
+/** A pass of the teacher whose distributions are sampled: logits, and what they are put through where no kernel samples; a layer, of which little beside. */
+export function fillNumbers({ teacher, context, hasSampleKernel }: StepSizes): number {
+  const windows = windowsOfPass(context, teacher.vocabSize);
+  return windows * context * ((hasSampleKernel ? 1 : 6) * teacher.vocabSize + (3 * teacher.layers + 7) * teacher.hiddenSize + 3 * teacher.feedForwardSize) + 4 * windows * teacher.heads * context ** 2;
 }
 
 /** A pass of eight windows that keeps nothing of a block that has run, and looks at all spikes. */

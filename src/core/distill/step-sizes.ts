@@ -5,7 +5,7 @@ import { hasKernel } from '../ops/kernels.js';
 import { parameterShapes } from '../student/parameters.js';
 import type { OptConfig } from '../teacher/config.js';
 import { EMBEDDING_PARAMETERS } from '../teacher/forward.js';
-import { expectedOptTensors } from '../teacher/opt.js';
+import { expectedOptTensors, OPT_PREFIX } from '../teacher/opt.js';
 import type { StepSizes } from './memory-estimate.js';
 import { projectionShapes } from './projections.js';
 import { studentConfigOf } from './student-config.js';
@@ -15,13 +15,13 @@ export const numbersIn = (shape: readonly number[]): number => shape.reduce((a, 
 export const sumOf = (sizes: Iterable<number>): number => Array.from(sizes).reduce((sum, each) => sum + each, 0);
 
 /** What the backend has kernels for, and how it keeps memory. */
-export type BackendMemory = Pick<StepSizes, 'streamsAttention' | 'hasHeadKernel' | 'packsSpikes' | 'poolsBuffers'>;
+export type BackendMemory = Pick<StepSizes, 'streamsAttention' | 'hasHeadKernel' | 'hasSampleKernel' | 'packsSpikes' | 'poolsBuffers'>;
 
 /** Of the active backend. */
 export function backendMemory(): BackendMemory {
   return {
     streamsAttention: hasKernel('BispikAlignedAttention'), hasHeadKernel: hasKernel('BispikHeadLosses'), packsSpikes: hasKernel('BispikPackSpikes'),
-    poolsBuffers: tf.getBackend() === 'webgpu',
+    hasSampleKernel: hasKernel('BispikSampleRows'), poolsBuffers: tf.getBackend() === 'webgpu',
   };
 }
 
@@ -34,10 +34,11 @@ export function stepSizes(config: DistillConfig, teacher: OptConfig, backend: Ba
   const projections = projectionShapes({ student: student.hiddenSize, teacher: teacher.hiddenSize }, featureForm);
   const trained = [...parameterShapes(student).values(), ...projections.values()].map(numbersIn);
   // With a cache the teacher is not there but for what the loss on embeddings reads, and nothing is compared inside the blocks.
-  const held = [...expectedOptTensors(teacher)].filter(({ name }) => !isCached || (weights.embedding > 0 && EMBEDDING_PARAMETERS.has(name)));
+  const tensors = [...expectedOptTensors(teacher)];
+  const held = tensors.filter(({ name }) => !isCached || (weights.embedding > 0 && EMBEDDING_PARAMETERS.has(name.slice(OPT_PREFIX.length))));
   return {
     trains: 'student', student, teacher, batch, context, accumulate, recompute: config.train.recompute === 'blocks' ? 'blocks' : 'none', ...backend,
-    trained: sumOf(trained), distinct: sumOf(new Set(trained)), frozen: sumOf(held.map(({ shape }) => numbersIn(shape))), teacherKind: isCached ? 'cached' : 'live',
+    trained: sumOf(trained), distinct: sumOf(new Set(trained)), frozen: sumOf(held.map(({ shape }) => numbersIn(shape))), whole: sumOf(tensors.map(({ shape }) => numbersIn(shape))), sampled: isCached ? config.teacherCache.samples : null,
     attentionLoss: isCached || weights.attention === 0 ? null : attentionForm,
     hasFeatureLoss: !isCached && weights.feature !== 0, hasProjectedFeatures: featureForm === 'projected',
   };

@@ -65,7 +65,7 @@ function stored(sizes: TeacherSizes, layers: number): Shares {
 function headMoment(sizes: TeacherSizes): Moment {
   const { model: { layers, vocabSize, hiddenSize } } = sizes;
   const { tokens, D } = unitsOf(sizes, sizes.batch);
-  const head = headLossBytes({ rows: tokens, vocabulary: vocabSize, width: hiddenSize, teacherWidth: 0, chunkBytes: HEAD_CHUNK_BYTES, hasKernel: sizes.hasHeadKernel });
+  const head = headLossBytes({ rows: tokens, vocabulary: vocabSize, width: hiddenSize, teacherWidth: 0, sampled: null, chunkBytes: HEAD_CHUNK_BYTES, hasKernel: sizes.hasHeadKernel });
   return {
     name: 'the losses on the vocabulary',
     shares: { ...residents(sizes), ...stored(sizes, layers), 'logits and their gradients': head / Float32Array.BYTES_PER_ELEMENT, 'the last stream': 3 * D },

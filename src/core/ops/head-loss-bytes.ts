@@ -6,12 +6,15 @@ export interface HeadLossSizes {
   /** V */ readonly vocabulary: number;
   /** D of the student. */ readonly width: number;
   /** D of the teacher's head; 0 without one. */ readonly teacherWidth: number;
+  /** N of a teacher of whose distributions a sample is known; null for a teacher whose logits are computed, or none. */ readonly sampled: number | null;
   readonly chunkBytes: number;
   /** True where the backend has a kernel for both losses, which needs nothing beside the logits of student and teacher. */ readonly hasKernel: boolean;
 }
 
 /** Matrices (count, V) alive at once where the losses are put together from standard operations, those of student and teacher included. */
 const COMPOSED_MATRICES = 12;
+/** The same of a sample with the kernel: logits, which become the gradient of one loss, those divided by the temperature, which become that of the other, the sample spread out, and the sum. */
+export const SAMPLED_MATRICES = 4;
 
 /**
  * Most bytes that `headLosses` has in use at once, its backward pass included, its inputs not. It is the largest of four moments: the
@@ -25,9 +28,9 @@ export function headLossBytes(sizes: HeadLossSizes): number {
   const count = chunks[0]?.count ?? 0;
   const [logits, states, head] = [count * vocabulary, rows * width, vocabulary * width];
   const slices = isSplit ? count * (width + teacherWidth + 1) : 0;
-  const matrices = (teacherWidth === 0 ? 1 : 2);
+  const matrices = sizes.sampled !== null ? SAMPLED_MATRICES : teacherWidth === 0 ? 1 : 2;
   const moments = [
-    states + (isSplit ? head : 0) + slices + (sizes.hasKernel ? matrices : COMPOSED_MATRICES) * logits,
+    states + (isSplit ? head : 0) + slices + 8 * count * (sizes.sampled ?? 0) + (sizes.hasKernel ? matrices : COMPOSED_MATRICES) * logits,
     states + (isSplit ? 3 : 1) * head + slices + logits,
     head + (isSplit ? 2 : 1) * states,
     2 * (head + states),

@@ -21,6 +21,11 @@ const VALUES_PER_PASS = 4 * 2 ** 20;
 /** Records of a part, so that a killed build loses little [bytes]. */
 const PART_BYTES = 8 * 2 ** 20;
 
+/** Windows that pass through the teacher together. */
+export function windowsOfPass(context: number, vocabSize: number): number {
+  return Math.max(1, Math.floor(VALUES_PER_PASS / (context * vocabSize)));
+}
+
 /** What a cache is filled from. */
 export interface FillOptions {
   readonly folder: string;
@@ -39,7 +44,7 @@ export interface FillOptions {
 export async function fillCache(options: FillOptions, ctx: RunContext): Promise<void> {
   const { folder, identity, teacher, starts } = options;
   const kind = { ...identity, identityHash: identityHash(identity) };
-  const perPass = options.atOnce ?? Math.max(1, Math.floor(VALUES_PER_PASS / (identity.context * teacher.config.vocabSize)));
+  const perPass = options.atOnce ?? windowsOfPass(identity.context, teacher.config.vocabSize);
   let pending: WindowRecord[] = [];
   const flush = async (): Promise<void> => {
     if (pending.length > 0) await writePart(folder, kind, pending);

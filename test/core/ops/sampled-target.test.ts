@@ -5,6 +5,7 @@ import { createRandom } from '../../../src/core/corpus/random.js';
 import { headLosses } from '../../../src/core/ops/head-losses.js';
 import { softTargetDivergence } from '../../../src/core/ops/logit-losses.js';
 import { sampledTargetDivergence } from '../../../src/core/ops/sampled-target.js';
+import { weightedLosses } from '../../../src/core/ops/weighted-losses.js';
 import { describeOnBackends, expectClose } from '../../support/backends.js';
 
 interface Row { readonly logits: number[]; readonly ids: number[]; readonly weights: number[]; readonly entropy: number }
@@ -50,6 +51,30 @@ describeOnBackends('ops/sampled-target', () => {
       tf.dispose([loss, gradient, x]);
     });
   }
+
+  it('with labels: both losses of each row, and the gradient of their weighted sum, are those in float64; a row without a label has only the first', async () => {
+    const [rows, temperature, soft, hard] = [randomRows({ rows: 6, vocabulary: 41, count: 5 }, 3), 2, 0.7, 1.3];
+    const labels = [3, -1, 40, 0, 17, -1];
+    const nllOf = (logits: readonly number[], label: number): number => (label < 0 ? 0 : Math.log(logits.reduce((sum, x) => sum + Math.exp(x), 0)) - (logits[label] as number));
+    for (const hasLabels of [true, false]) {
+      const found = tf.tidy(() => ({
+        ...weightedLosses(tf.tensor2d(rows.map(({ logits }) => logits)), { labels: hasLabels ? tf.tensor1d(labels, 'int32') : null, teacher: tensors(rows) }, { soft, hard: tf.scalar(hard), temperature }),
+      }));
+      const labelOf = (row: number): number => (hasLabels ? labels[row] as number : -1);
+      expectClose(await found.soft.data(), rows.map((row) => lossOf(row, row.logits, temperature)), { absolute: 1e-5, relative: 1e-5 }, 'soft');
+      expectClose(await found.hard.data(), rows.map(({ logits }, i) => nllOf(logits, labelOf(i))), { absolute: 1e-5, relative: 1e-5 }, 'hard');
+      const h = 1e-5;
+      const slope = rows.flatMap((row, i) => row.logits.map((_, v) => {
+        const moved = (by: number): number => {
+          const logits = row.logits.map((value, at) => (at === v ? value + by : value));
+          return soft * lossOf(row, logits, temperature) + hard * nllOf(logits, labelOf(i));
+        };
+        return (moved(h) - moved(-h)) / (2 * h);
+      }));
+      expectClose(await found.gradient.data(), slope, { absolute: 1e-5, relative: 1e-4 }, 'gradient');
+      tf.dispose([found.soft, found.hard, found.gradient]);
+    }
+  });
 
   it('is a loss on a readout whose logits exist two rows at a time: each row meets its own sample', async () => {
     const rows = randomRows({ rows: 5, vocabulary: 11, count: 3 }, 77);
