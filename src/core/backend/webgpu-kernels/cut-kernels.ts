@@ -62,7 +62,7 @@ type Wrapped = (gpu: GpuDispatcher, standard: KernelFunc) => KernelFunc;
 
 const WRAPPED: Readonly<Record<string, Wrapped>> = {
   ...Object.fromEntries(ELEMENTWISE.map((name) => [name, elementwise(name)])),
-  Tile: tile, _FusedMatMul: fusedProduct, Max: maximum, Concat: concat, Slice: slice, SplitV: split, Transpose: transpose,
+  Tile: tile, Max: maximum, Concat: concat, Slice: slice, SplitV: split, Transpose: transpose,
 };
 
 /** The kernels of TensorFlow.js that training and the teacher use, for tensors of any size. */
@@ -94,16 +94,6 @@ function tile(gpu: GpuDispatcher, standard: KernelFunc): KernelFunc {
     const isRepeated = reps[axis] !== 1;
     return makeInParts(gpu, { name: 'Tile', shape, axis, inputs: call.inputs, axes: isRepeated ? {} : { x: axis } }, (inputs, extent) =>
       standard({ ...call, inputs, attrs: { ...call.attrs, reps: isRepeated ? reps.map((count, i) => (i === axis ? extent : count)) : reps } }) as TensorInfo);
-  };
-}
-
-/** x·W + b, some rows at a time. */
-function fusedProduct(gpu: GpuDispatcher, standard: KernelFunc): KernelFunc {
-  return (call) => {
-    const [a, b] = [inputOf(call.inputs, 'a'), inputOf(call.inputs, 'b')];
-    if (call.attrs?.['transposeA'] === true || a.shape.length !== 2 || b.shape.length !== 2) return standard(call);
-    const shape = [a.shape[0] ?? 0, b.shape[call.attrs?.['transposeB'] === true ? 0 : 1] ?? 0];
-    return makeInParts(gpu, { name: '_FusedMatMul', shape, axis: 0, inputs: call.inputs, axes: { a: 0 } }, (inputs) => standard({ ...call, inputs }) as TensorInfo);
   };
 }
 

@@ -73,5 +73,5 @@ export interface GpuBackend {
   incRef(id: object): void;
   disposeData(id: object, force?: boolean): boolean;
   /** What a program of theirs binds for a tensor. */ tensorToBinding(tensor: TensorInfo | null): object | null;
-  makeTensorInfo(shape: readonly number[], dtype: DataType, values?: Float32Array): TensorInfo;
+  makeTensorInfo(shape: readonly number[], dtype: DataType, values?: Float32Array | Int32Array): TensorInfo;
 }

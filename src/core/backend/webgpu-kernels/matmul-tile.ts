@@ -5,6 +5,7 @@ export interface ProductVariant {
   readonly transposeA: boolean;
   readonly transposeB: boolean;
   /** Inputs are rounded to float16, after multiplication with their scale; sums are float32. */ readonly half: boolean;
+  /** A is 0s and 1s, 32 in a word, along the rows as it is stored; `leadA` counts words, and A has no scale. */ readonly packedA: boolean;
 }
 
 /** Rows and columns of the result that one workgroup computes. */
@@ -24,9 +25,19 @@ export type ProductNumbers = Readonly<Record<(typeof PRODUCT_UNIFORMS)[number], 
 export const PRODUCT_UNIFORM_TYPES = PRODUCT_UNIFORMS.map((name): readonly [string, UniformType] => [name, 'u32']);
 
 /** Bindings of every product kernel. */
-export function productTensors(half: boolean): GpuKernel['tensors'] {
-  return [['a', 'read', 'f32'], ['b', 'read', 'f32'], ['out', 'read_write', 'f32'], ...(half ? [['scales', 'read', 'f32']] as const : [])];
+export function productTensors({ half, packedA }: ProductVariant): GpuKernel['tensors'] {
+  return [['a', 'read', packedA ? 'u32' : 'f32'], ['b', 'read', 'f32'], ['out', 'read_write', 'f32'], ...(half ? [['scales', 'read', 'f32']] as const : [])];
 }
+
+/** Scales of float16 inputs. */
+export function scaleCode({ packedA }: ProductVariant): string {
+  return `
+  let scale_a = ${packedA ? '1.0' : 'scales[uniforms.slotA]'};
+  let scale_b = scales[uniforms.slotB];`;
+}
+
+/** Four neighbouring bits of a stored row, from a column that is a multiple of four. */
+export const fourBits = (row: string, column: string): string => `vec4f((vec4u(a[base + (${row}) * uniforms.leadA + (${column}) / 32u] >> ((${column}) % 32u)) >> vec4u(0, 1, 2, 3)) & vec4u(1))`;
 
 /** Where a workgroup works; the same text in every product kernel. @param rows and columns of its tile. */
 export function placeInResult(rows: number, columns: number): string {
@@ -51,29 +62,29 @@ const STEP = 8;
  * result depends on nothing but the inputs and the plan. Reads past a matrix give something that is not stored, or zero past its inner extent.
  */
 export function tileKernel(variant: ProductVariant, side: TileSide): GpuKernel {
-  const { half } = variant;
+  const { half, packedA } = variant;
   const across = side === 128 ? 16 : 8; // invocations along a side
   const pitch = side / 4 + 1; // one vector more than a row, so that writes of neighbours fall into different banks
   const vector = half ? 'vec4<f16>' : 'vec4f';
   return {
-    name: `MatMul${half ? 'Half' : ''}${side}${variant.transposeA ? 'T' : 'N'}${variant.transposeB ? 'T' : 'N'}`,
-    tensors: productTensors(half), uniforms: PRODUCT_UNIFORM_TYPES, enable: half ? ['f16'] : [],
+    name: `MatMul${half ? 'Half' : ''}${packedA ? 'Bits' : ''}${side}${variant.transposeA ? 'T' : 'N'}${variant.transposeB ? 'T' : 'N'}`,
+    tensors: productTensors(variant), uniforms: PRODUCT_UNIFORM_TYPES, enable: half ? ['f16'] : [],
     code: `
 const STEP = ${STEP}u;
 const PITCH = ${pitch}u;
 var<workgroup> tile_a: array<${vector}, ${STEP * pitch}>;
 var<workgroup> tile_b: array<${vector}, ${STEP * pitch}>;
-${readFour('a', variant.transposeA)}
+${packedA ? readBits(variant.transposeA) : readFour('a', variant.transposeA)}
 ${readFour('b', !variant.transposeB)}
-fn startOf(base: u32, row: u32, column: u32) -> vec4f {
+${half ? '' : `fn startOf(base: u32, row: u32, column: u32) -> vec4f {
   if (uniforms.accumulate == 0u || row >= uniforms.rows) { return vec4f(); }
   let p = base + row * uniforms.leadOut + column;
   return vec4f(out[p], out[p + 1u], out[p + 2u], out[p + 3u]); // past the row: columns that are not stored
-}
+}`}
 fn store(base: u32, row: u32, column: u32, sum: vec4f) {
   if (row >= uniforms.rows) { return; }
   let p = base + row * uniforms.leadOut + column;
-  for (var i = 0u; i < 4u; i++) { if (column + i < uniforms.columns) { out[p + i] = sum[i]; } }
+  for (var i = 0u; i < 4u; i++) { if (column + i < uniforms.columns) { out[p + i] = ${half ? 'select(sum[i], out[p + i] + sum[i], uniforms.accumulate == 1u)' : 'sum[i]'}; } }
 }
 @compute @workgroup_size(${across * across})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {${placeInResult(side, side)}
@@ -92,6 +103,15 @@ function readFour(name: 'a' | 'b', isContiguous: boolean): string {
   if (k >= end) { return vec4f(); }
   let p = ${at};
   return vec4f(${name}[p], ${name}[p + ${distance}], ${name}[p + 2u * ${distance}], ${name}[p + 3u * ${distance}]);
+}`;
+}
+
+/** The same of packed spikes. */
+function readBits(isContiguous: boolean): string {
+  const column = (i: number): string => `a[base + (outer + ${i}u) * uniforms.leadA + k / 32u]`;
+  return `fn read_a(base: u32, outer: u32, k: u32, end: u32) -> vec4f {
+  if (k >= end) { return vec4f(); }
+  return ${isContiguous ? fourBits('k', 'outer') : `vec4f((vec4u(${count(4).map(column).join(', ')}) >> vec4u(k % 32u)) & vec4u(1))`};
 }`;
 }
 
@@ -116,9 +136,9 @@ function multiplication({ variant, side, across }: TileShape): string {
   const resultAt = (row: number, column: number): string => `row_0 + 4u * (y + ${Math.floor(row / 4) * across}u) + ${row % 4}u, column_0 + 4u * (x + ${column * across}u)`;
   const rounded = (name: string, index: number): string => (half ? `vec4<f16>(next_${name}${index} * scale_${name})` : `next_${name}${index}`);
   return `
-${half ? '  let scale_a = scales[uniforms.slotA];\n  let scale_b = scales[uniforms.slotB];' : ''}
+${half ? scaleCode(variant) : ''}
 ${each((name, index, { outer, k, first }) => `  var next_${name}${index} = read_${name}(base_${name}, ${first} + 4u * (${outer}), start + ${k}, end);`)}
-${rows.flatMap((row) => groups.map((column) => `  var sum_${row}_${column} = startOf(base_out, ${resultAt(row, column)})${half ? ' * scale_a * scale_b' : ''};`)).join('\n')}
+${rows.flatMap((row) => groups.map((column) => `  var sum_${row}_${column} = ${half ? 'vec4f()' : `startOf(base_out, ${resultAt(row, column)})`};`)).join('\n')}
   for (var k = start; k < end; k += STEP) {
 ${each((name, index, { outer, k }) => `    tile_${name}[(${k}) * PITCH + ${outer}] = ${rounded(name, index)};`)}
     workgroupBarrier();

@@ -1,6 +1,6 @@
 import type { GpuKernel } from './dispatch.js';
 import type { ProductVariant } from './matmul-tile.js';
-import { PRODUCT_UNIFORM_TYPES, placeInResult, productTensors } from './matmul-tile.js';
+import { PRODUCT_UNIFORM_TYPES, fourBits, placeInResult, productTensors, scaleCode } from './matmul-tile.js';
 
 /**
  * A product that the device's matrix units compute (Dawn's experimental subgroup matrices: tensor cores, on Vulkan VK_KHR_cooperative_matrix):
@@ -59,11 +59,11 @@ export function unitKernel(variant: ProductVariant, unit: MatrixUnit, tile = LAR
   const { M, N, lanes } = unit;
   const { down, across, rows, columns, step } = tile;
   const invocations = down * across * lanes;
-  const a = operand({ name: 'a', isOuterContiguous: variant.transposeA, first: 'row_0', side: down * rows, step, invocations });
-  const b = operand({ name: 'b', isOuterContiguous: !variant.transposeB, first: 'column_0', side: across * columns, step, invocations });
+  const a = operand({ name: 'a', isPacked: variant.packedA, isOuterContiguous: variant.transposeA, first: 'row_0', side: down * rows, step, invocations });
+  const b = operand({ name: 'b', isPacked: false, isOuterContiguous: !variant.transposeB, first: 'column_0', side: across * columns, step, invocations });
   return {
-    name: `MatMulUnits${variant.transposeA ? 'T' : 'N'}${variant.transposeB ? 'T' : 'N'}`,
-    tensors: productTensors(true), uniforms: PRODUCT_UNIFORM_TYPES, enable: [UNIT_EXTENSION, 'f16', 'subgroups'],
+    name: `MatMulUnits${variant.packedA ? 'Bits' : ''}${variant.transposeA ? 'T' : 'N'}${variant.transposeB ? 'T' : 'N'}`,
+    tensors: productTensors(variant), uniforms: PRODUCT_UNIFORM_TYPES, enable: [UNIT_EXTENSION, 'f16', 'subgroups'],
     code: `
 var<workgroup> tile_a: array<vec4<f16>, ${vectorsOf(down * rows, step)}>;
 var<workgroup> tile_b: array<vec4<f16>, ${vectorsOf(across * columns, step)}>;
@@ -71,9 +71,7 @@ var<workgroup> results: array<f32, ${down * across * M * N}>;
 ${a.declaration}
 ${b.declaration}
 @compute @workgroup_size(${invocations})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32, @builtin(subgroup_id) subgroup: u32) {${placeInResult(down * rows, across * columns)}
-  let scale_a = scales[uniforms.slotA];
-  let scale_b = scales[uniforms.slotB];
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32, @builtin(subgroup_id) subgroup: u32) {${placeInResult(down * rows, across * columns)}${scaleCode(variant)}
   let own_row = (subgroup / ${across}u) * ${rows}u;
   let own_column = (subgroup % ${across}u) * ${columns}u;
 ${sums(unit, tile, (i, j) => `  var sum_${i}_${j} = subgroup_matrix_result<f32, ${N}, ${M}>();`)}
@@ -100,25 +98,24 @@ interface OperandCode {
   /** Reads the next tile into variables. */ read(k: string, isFirst: boolean): string;
   /** Rounds it into workgroup memory. */ readonly store: string;
 }
-interface OperandSpec { readonly name: 'a' | 'b'; readonly isOuterContiguous: boolean; readonly first: string; /** Rows of A or columns of B. */ readonly side: number; readonly step: number; readonly invocations: number }
+interface OperandSpec { readonly name: 'a' | 'b'; readonly isPacked: boolean; readonly isOuterContiguous: boolean; readonly first: string; /** Rows of A or columns of B. */ readonly side: number; readonly step: number; readonly invocations: number }
 
-function operand({ name, isOuterContiguous, first, side, step, invocations }: OperandSpec): OperandCode {
+function operand({ name, isPacked, isOuterContiguous, first, side, step, invocations }: OperandSpec): OperandCode {
   const lead = `uniforms.lead${name.toUpperCase()}`;
   const perRow = isOuterContiguous ? side / 4 : step / 4;
   const pitch = pitchOf(isOuterContiguous ? side : step);
   const vectors = range(side * step / 4 / invocations);
   const cell = (index: number): readonly [row: string, column: string] => [`(local + ${index * invocations}u) / ${perRow}u`, `(local + ${index * invocations}u) % ${perRow}u`];
-  const four = (p: string): string => `vec4f(${[0, 1, 2, 3].map((i) => `${name}[${p} + ${i}u]`).join(', ')})`;
+  const [slow, fast] = isOuterContiguous ? ['k', 'outer'] : ['outer', 'k'];
+  const four = isPacked ? fourBits(slow, fast) : `vec4f(${[0, 1, 2, 3].map((i) => `${name}[base + ${slow} * ${lead} + ${fast} + ${i}u]`).join(', ')})`;
   const declaration = isOuterContiguous
     ? `fn read_${name}(base: u32, outer: u32, k: u32, end: u32) -> vec4f {
   if (k >= end) { return vec4f(); }
-  let p = base + k * ${lead} + outer;
-  return ${four('p')};
+  return ${four};
 }`
     : `fn read_${name}(base: u32, outer: u32, k: u32, end: u32) -> vec4f {
-  let p = base + outer * ${lead} + k;
-  if (k + 4u <= end) { return ${four('p')}; }
-  return select(vec4f(), ${four('p')}, vec4u(k, k + 1u, k + 2u, k + 3u) < vec4u(end));
+  if (k + 4u <= end) { return ${four}; }
+  return select(vec4f(), ${four}, vec4u(k, k + 1u, k + 2u, k + 3u) < vec4u(end));
 }`;
   return {
     declaration,

@@ -6,7 +6,10 @@ import { runCut, runSpans, spansOf } from './cut.js';
 import { packedExtents, packedWords } from '../packed-spikes.js';
 import type { GpuDispatcher, GpuKernel } from './dispatch.js';
 import { spreadGroups } from './dispatch.js';
-import { ALL_TERMS, planSpikeTiles, spikeTileKernel, spikeTileUniforms, termsPerPart } from './spike-tiles.js';
+import { fillRows } from './matmul.js';
+import { halfSpikeProducts } from './spike-half.js';
+import type { SpikeSizes } from './spike-tiles.js';
+import { ALL_TERMS, planSpikeTiles, spikeTileKernel, spikeTileRun, termsPerPart } from './spike-tiles.js';
 import { GROUP, MAIN, sumOverRows } from './sums.js';
 
 /**
@@ -72,12 +75,18 @@ function forward(gpu: GpuDispatcher, inputs: NamedTensorInfoMap, attrs: NamedAtt
   expectShape(b, [outputs], 'b');
   const { side } = planSpikeTiles({ p: rows, q: outputs, k: width });
   const y = gpu.makeOutput([rows, outputs]);
+  const [half, sizeOf] = [halfSpikeProducts(gpu, w), (count: number): SpikeSizes => ({ p: count, q: outputs, k: width, words })];
+  if (half !== null) {
+    fillRows(gpu, y, b);
+    runCut(gpu, half.kernel('terms', side), {
+      tensors: [s, w, y, half.scales], units: rows, layouts: [[1, words], null, [1, outputs], null],
+      plan: (count) => half.plan(sizeOf(count), { side, parts: 1 }, { firstPart: 0, isResumed: true }),
+    });
+    return y;
+  }
   runCut(gpu, spikeTileKernel('BispikSpikeMatMul', { side, direction: 'terms', hasStart: true }), {
     tensors: [s, w, b, y], units: rows, layouts: [[1, words], null, null, [1, outputs]],
-    plan: (count) => {
-      const { uniforms, groups } = spikeTileUniforms({ p: count, q: outputs, k: width, words }, { side, parts: 1 }, ALL_TERMS);
-      return { uniforms, workgroups: spreadGroups(groups) };
-    },
+    plan: (count) => spikeTileRun(sizeOf(count), { side, parts: 1 }, ALL_TERMS),
   });
   return y;
 }
@@ -100,12 +109,12 @@ function backward(gpu: GpuDispatcher, inputs: NamedTensorInfoMap, attrs: NamedAt
   const sums = gpu.makeOutput(plan.parts === 1 ? [width, outputs] : [plan.parts, width * outputs]);
   const name = 'BispikSpikeMatMulGradW';
   const spans = spansOf(gpu, { name, units: rows, cuts: [{ tensor: s, layout: [1, words] }, { tensor: dy, layout: [1, outputs] }] });
-  runSpans(gpu, spikeTileKernel(name, { side: plan.side, direction: 'results', hasStart: false }), {
-    tensors: [s, dy, sums], units: rows, layouts: [[1, words], [1, outputs], null], spans: spans.length === 1 ? spans : spans.flatMap((span) => withinParts(span, perPart)),
+  const half = halfSpikeProducts(gpu, dy);
+  runSpans(gpu, half?.kernel('results', plan.side) ?? spikeTileKernel(name, { side: plan.side, direction: 'results', hasStart: false }), {
+    tensors: [s, dy, sums, ...(half === null ? [] : [half.scales])], units: rows, layouts: [[1, words], [1, outputs], null, null], spans: spans.length === 1 ? spans : spans.flatMap((span) => withinParts(span, perPart)),
     plan: (count, first) => {
       const [own, terms] = count === rows ? [plan, ALL_TERMS] : [{ ...plan, parts: 1 }, { firstPart: Math.floor(first / perPart), isResumed: first % perPart !== 0 }];
-      const { uniforms, groups } = spikeTileUniforms({ p: width, q: outputs, k: count, words }, own, terms);
-      return { uniforms, workgroups: spreadGroups(groups) };
+      return (half?.plan ?? spikeTileRun)({ p: width, q: outputs, k: count, words }, own, terms);
     },
   });
   const db = sumOverRows(gpu, dy, { outer: 1, rows, width: outputs, shape: [outputs] });

@@ -1,4 +1,6 @@
+import type { CutCall } from './cut.js';
 import type { GpuKernel, UniformType } from './dispatch.js';
+import { spreadGroups } from './dispatch.js';
 
 /**
  * WGSL of matrix products of which one input is spikes, 32 in a word: out (P, Q) = Σ_k s·m (k, Q). On a GPU a dense product with the spikes
@@ -31,16 +33,17 @@ export type BitDirection = 'terms' | 'results';
 
 const UNIFORMS = ['p', 'q', 'k', 'words', 'tilesQ', 'tiles', 'perPart', 'groups', 'firstPart', 'isResumed'].map((name): readonly [string, UniformType] => [name, 'u32']);
 /** Which terms a run adds: of the parts from `firstPart` on, to nothing or, where it is resumed, to what earlier runs stored. */
-interface SpikeTileTerms { readonly firstPart: number; readonly isResumed: boolean }
+export interface SpikeTileTerms { readonly firstPart: number; readonly isResumed: boolean }
 export const ALL_TERMS: SpikeTileTerms = { firstPart: 0, isResumed: false };
 
-/** Numbers of one run, in the order of the uniforms. `words` is the length of a row of spikes. */
-export function spikeTileUniforms(
-  size: { readonly p: number; readonly q: number; readonly k: number; readonly words: number }, { side, parts }: SpikeTilePlan, { firstPart, isResumed }: SpikeTileTerms,
-): { uniforms: number[]; groups: number } {
+/** Results (p, q), terms of each, and the length of a row of spikes in words. */
+export interface SpikeSizes { readonly p: number; readonly q: number; readonly k: number; readonly words: number }
+
+/** Uniforms and workgroups of one run. */
+export function spikeTileRun(size: SpikeSizes, { side, parts }: SpikeTilePlan, { firstPart, isResumed }: SpikeTileTerms): ReturnType<CutCall['plan']> {
   const tilesQ = Math.ceil(size.q / side);
   const tiles = tilesQ * Math.ceil(size.p / side);
-  return { uniforms: [size.p, size.q, size.k, size.words, tilesQ, tiles, termsPerPart(size.k, parts), tiles * parts, firstPart, Number(isResumed)], groups: tiles * parts };
+  return { uniforms: [size.p, size.q, size.k, size.words, tilesQ, tiles, termsPerPart(size.k, parts), tiles * parts, firstPart, Number(isResumed)], workgroups: spreadGroups(tiles * parts) };
 }
 
 /** Terms of each part but the last. */

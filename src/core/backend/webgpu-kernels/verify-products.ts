@@ -7,14 +7,19 @@ import { sourceOf } from './dispatch.js';
 import type { GpuDevice } from './gpu.js';
 import type { HalfProducts } from './half-products.js';
 import { createHalfProducts, useHalfProducts } from './half-products.js';
-import type { TileSide } from './matmul-tile.js';
+import type { ProductVariant, TileSide } from './matmul-tile.js';
 import type { UnitOffer } from './matmul-units.js';
 import { chooseUnit } from './matmul-units.js';
 import { halfInputs, multiplyMatrices } from './matmul.js';
+import { spikeProductsOf } from './spike-half.js';
+import { ALL_TERMS } from './spike-tiles.js';
 
 /** Odd, and more than one workgroup's tile of results in both directions and one step of terms. */
 const SIZES: Readonly<Record<TileSide, readonly [m: number, n: number, k: number]>> = { 32: [37, 41, 43], 128: [133, 139, 71] };
-const TRANSPOSITIONS = [[false, false], [false, true], [true, false], [true, true]] as const;
+/** All transpositions, and packed spikes on the left as they are multiplied forward and towards weights. */
+const VARIANTS = [[false, false, false], [false, true, false], [true, false, false], [true, true, false], [false, false, true], [true, false, true]].map(
+  ([transposeA, transposeB, packedA]) => ({ half: true, transposeA, transposeB, packedA }) as ProductVariant,
+);
 
 /** What came of a verification. */
 export interface Verified {
@@ -56,16 +61,15 @@ export async function prepareHalfProducts(gpu: GpuDispatcher, offer: UnitOffer):
 }
 
 /**
- * Compiles the kernels of one tile side and runs all four transpositions on random numbers over 12 binary orders of magnitude, against float64.
+ * Compiles the kernels of one tile side and runs all variants on random numbers over 12 binary orders of magnitude, against float64.
  * Nothing that goes wrong here makes later reads fail.
  */
 export async function verifyHalfProducts(gpu: GpuDispatcher, products: HalfProducts, side: TileSide): Promise<Verified> {
   let worst = 0;
-  for (const [transposeA, transposeB] of TRANSPOSITIONS) {
-    const attrs = { transposeA, transposeB };
-    const failure = await compileError(gpu.backend.device, products.kernel({ ...attrs, half: true }, side));
+  for (const variant of VARIANTS) {
+    const failure = await compileError(gpu.backend.device, products.kernel(variant, side));
     if (failure !== null) return { failure: `does not compile: ${failure}`, worst };
-    const { error, share } = await compare(gpu, products, { side, attrs });
+    const { error, share } = await compare(gpu, products, { side, variant });
     if (error !== null) return { failure: `does not run: ${error}`, worst };
     if (!(share <= 1)) return { failure: `wrong: the largest error is ${share.toPrecision(3)} times what rounding to float16 explains`, worst: share };
     worst = Math.max(worst, share);
@@ -94,23 +98,51 @@ async function trap(device: GpuDevice, run: () => void): Promise<string | null> 
   return thrown ?? validation?.message.trim() ?? internal?.message.trim() ?? null;
 }
 
-interface Case { readonly side: TileSide; readonly attrs: { readonly transposeA: boolean; readonly transposeB: boolean } }
+interface Case { readonly side: TileSide; readonly variant: ProductVariant }
 
-async function compare(gpu: GpuDispatcher, products: HalfProducts, { side, attrs }: Case): Promise<{ error: string | null; share: number }> {
+async function compare(gpu: GpuDispatcher, products: HalfProducts, { side, variant }: Case): Promise<{ error: string | null; share: number }> {
+  const { transposeA, transposeB, packedA } = variant;
   const [m, n, k] = SIZES[side];
-  const [a, b] = [spread(m * k, 2 ** -30, 1), spread(k * n, 2 ** 20, 2)];
-  const [A, B] = [upload(gpu, a, attrs.transposeA ? [k, m] : [m, k]), upload(gpu, b, attrs.transposeB ? [n, k] : [k, n])];
-  const product = matrixProductOf({ a: A, b: B }, attrs);
-  if (product === null) throw new Error('products of float32 tensors are products');
+  const shape = transposeA ? [k, m] as const : [m, k] as const;
+  const numbers = spread(m * k, 2 ** -30, 1);
+  const [a, b] = [packedA ? numbers.map((x) => Number(x > 0)) : numbers, spread(k * n, 2 ** 20, 2)];
+  const [A, B] = [packedA ? uploadBits(gpu, a, shape) : upload(gpu, a, shape), upload(gpu, b, transposeB ? [n, k] : [k, n])];
   let out: TensorInfo | null = null;
   const error = await trap(gpu.backend.device, () => {
-    out = multiplyMatrices(gpu, product, { half: halfInputs(products, product, -1), plan: () => ({ side, parts: 1 }) });
+    out = packedA ? multiplySpikes(gpu, [A, B], { products, side, transposeA }) : multiply(gpu, [A, B], { products, side, variant });
     gpu.backend.endComputePassEncoder();
     gpu.backend.submitQueue();
   });
   const values = error === null && out !== null ? await gpu.backend.read((out as TensorInfo).dataId) : null;
   for (const tensor of [A, B, out]) if (tensor !== null) gpu.release(tensor);
-  return { error, share: values === null ? NaN : largestShare(values, { a, b, size: [m, n, k], ...attrs }) };
+  return { error, share: values === null ? NaN : largestShare(values, { a, b, size: [m, n, k], transposeA, transposeB }) };
+}
+
+function multiply(gpu: GpuDispatcher, [a, b]: readonly [TensorInfo, TensorInfo], { products, side, variant }: Case & { readonly products: HalfProducts }): TensorInfo {
+  const product = matrixProductOf({ a, b }, { ...variant });
+  if (product === null) throw new Error('products of float32 tensors are products');
+  return multiplyMatrices(gpu, product, { half: halfInputs(products, product, -1), plan: () => ({ side, parts: 1 }), bias: null });
+}
+
+function multiplySpikes(
+  gpu: GpuDispatcher, [spikes, b]: readonly [TensorInfo, TensorInfo], { products, side, transposeA }: { readonly products: HalfProducts; readonly side: TileSide; readonly transposeA: boolean },
+): TensorInfo {
+  const [[p, q, k], words] = [SIZES[side], spikes.shape[1] ?? 0];
+  const out = gpu.makeOutput([p, q]);
+  const half = spikeProductsOf(products, products.scales.slotOf(b, -1));
+  gpu.run(half.kernel(transposeA ? 'results' : 'terms', side), { tensors: [spikes, b, out, half.scales], ...half.plan({ p, q, k, words }, { side, parts: 1 }, ALL_TERMS) });
+  return out;
+}
+
+/** Rows of 0s and 1s, packed as `BispikPackSpikes` does. */
+function uploadBits(gpu: GpuDispatcher, values: Float32Array, [rows, columns]: readonly [number, number]): TensorInfo {
+  const words = Math.ceil(columns / 32);
+  const bits = new Int32Array(rows * words);
+  values.forEach((value, i) => {
+    const at = Math.floor(i / columns) * words + Math.floor((i % columns) / 32);
+    bits[at] = (bits[at] as number) | (value << (i % columns % 32));
+  });
+  return gpu.backend.makeTensorInfo([rows, words], 'int32', bits);
 }
 
 function upload(gpu: GpuDispatcher, values: Float32Array, shape: readonly number[]): TensorInfo {

@@ -12,8 +12,26 @@ import { chooseUnit, unitKernel } from '../../../../src/core/backend/webgpu-kern
 import type { UnitOffer } from '../../../../src/core/backend/webgpu-kernels/matmul-units.js';
 import { halfInputs, multiplyMatrices } from '../../../../src/core/backend/webgpu-kernels/matmul.js';
 import { errorBound, verifyHalfProducts } from '../../../../src/core/backend/webgpu-kernels/verify-products.js';
+import { spikeLinear } from '../../../../src/core/ops/spike-linear.js';
 import { describeOnWebGpu } from '../../../support/backends.js';
-import { numbers } from '../../../support/kernel-cases.js';
+import { numbers, relativeDifference } from '../../../support/kernel-cases.js';
+
+type SpikeResults = Readonly<Record<'y' | 'dw' | 'db', number[]>>;
+
+/** y = s·w + b, dW = sᵀ·dy and db = Σ dy in float64. */
+function spikeReference({ s, w, b, dy }: Readonly<Record<'s' | 'w' | 'b' | 'dy', Float32Array>>, [rows, inputs, outputs]: readonly [number, number, number]): SpikeResults {
+  const [y, dw, db] = [Array.from({ length: rows * outputs }, (_, i) => b[i % outputs]!), new Array<number>(inputs * outputs).fill(0), new Array<number>(outputs).fill(0)];
+  for (let row = 0; row < rows; row++) {
+    for (let c = 0; c < outputs; c++) {
+      db[c]! += dy[row * outputs + c]!;
+      for (let i = 0; i < inputs; i++) {
+        y[row * outputs + c]! += s[row * inputs + i]! * w[i * outputs + c]!;
+        dw[i * outputs + c]! += s[row * inputs + i]! * dy[row * outputs + c]!;
+      }
+    }
+  }
+  return { y, dw, db };
+}
 
 const NVIDIA: UnitOffer = {
   features: new Set(['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix']), subgroupSizes: [32, 32],
@@ -45,8 +63,8 @@ describe('the matrix units of an adapter', () => {
     const adapter = await kept.requestAdapter();
     if (adapter === null) this.skip();
     const device = await adapter.requestDevice({ requiredFeatures: [...NVIDIA.features] });
-    for (const [transposeA, transposeB] of [[false, false], [false, true], [true, false], [true, true]] as const) {
-      const code = sourceOf(unitKernel({ transposeA, transposeB, half: true }, { M: 16, N: 16, K: 16, lanes: 32 }));
+    for (const [transposeA, transposeB, packedA] of [[false, false, false], [false, true, false], [true, false, false], [true, true, false], [false, false, true], [true, false, true]] as const) {
+      const code = sourceOf(unitKernel({ transposeA, transposeB, half: true, packedA }, { M: 16, N: 16, K: 16, lanes: 32 }));
       const { messages } = await device.createShaderModule({ code }).getCompilationInfo();
       expect(messages.map(({ message, lineNum }) => `${lineNum}: ${message}`)).to.deep.equal([]);
     }
@@ -114,7 +132,7 @@ describeOnWebGpu('products of inputs rounded to float16', () => {
         const [a, b] = [random.floats(m * k, scale), random.floats(k * n)];
         const [A, B] = [tf.tensor2d(a, [m, k]), tf.tensor2d(b, [k, n])];
         const product = matrixProductOf({ a: A, b: B }, {})!;
-        const y = tf.engine().makeTensorFromTensorInfo(multiplyMatrices(gpu, product, { half: halfInputs(products, product, 1), plan: () => ({ side: 32, parts: 1 }) }));
+        const y = tf.engine().makeTensorFromTensorInfo(multiplyMatrices(gpu, product, { half: halfInputs(products, product, 1), plan: () => ({ side: 32, parts: 1 }), bias: null }));
         const values = await y.data();
         for (let i = 0; i < m * n; i++) {
           const each = Array.from({ length: k }, (_, l) => (a[Math.floor(i / n) * k + l] as number) * (b[l * n + i % n] as number));
@@ -124,6 +142,34 @@ describeOnWebGpu('products of inputs rounded to float16', () => {
         tf.dispose([A, B, y]);
       }
     }).timeout(600_000);
+
+    // Small and large tiles; the last one's weight gradient is summed in parts. One row of the bits ends inside a word.
+    for (const [rows, inputs, outputs] of [[5, 7, 3], [70, 69, 67], [1100, 41, 6]] as const) {
+      it(`(${rows}, ${inputs}) packed spikes times (${inputs}, ${outputs}), its weight gradient and its bias gradient, against float64: rounded, and within the bound`, async () => {
+        await prepareHalfProducts('webgpu');
+        const random = numbers(rows);
+        const [s, w, b, dy] = [random.spikes(rows * inputs, 0.3), random.floats(inputs * outputs, 2 ** -20), random.floats(outputs, 2 ** -20), random.floats(rows * outputs, 2 ** 30)];
+        const magnitudes = { s, w: w.map(Math.abs), b: b.map(Math.abs), dy: dy.map(Math.abs) };
+        const [expected, terms] = [{ s, w, b, dy }, magnitudes].map((of) => spikeReference(of, [rows, inputs, outputs])) as [SpikeResults, SpikeResults];
+        const compute = async (): Promise<Float32Array[]> => {
+          const tensors = withHalfProducts(() => tf.tidy(() => {
+            const given = [tf.tensor3d(s, [1, rows, inputs]), tf.tensor2d(w, [inputs, outputs]), tf.tensor1d(b)] as const;
+            const y = spikeLinear(...given);
+            const [, dw, db] = tf.grads((spikes, weight, bias) => spikeLinear(spikes as tf.Tensor3D, weight as tf.Tensor2D, bias as tf.Tensor1D))([...given], tf.tensor3d(dy, [1, rows, outputs]));
+            return [y, dw!, db!];
+          }));
+          const values = await Promise.all(tensors.map((tensor) => tensor.data<'float32'>()));
+          tf.dispose(tensors);
+          return values;
+        };
+        const [y, dw, db] = await compute();
+        const errors = (found: Float32Array, key: keyof SpikeResults): number[] => [...found].map((value, i) => Math.abs(value - expected[key][i]!));
+        errors(y!, 'y').forEach((error, i) => { expect(error, `y ${i}`).to.be.at.most(errorBound({ terms: terms.y[i]!, largest: 2 ** -20, k: inputs })); });
+        errors(dw!, 'dw').forEach((error, i) => { expect(error, `dW ${i}`).to.be.at.most(errorBound({ terms: terms.dw[i]!, largest: 2 ** 30, k: rows })); });
+        for (const [found, key] of [[y!, 'y'], [dw!, 'dw']] as const) expect(relativeDifference(found, expected[key]), `${key} is rounded`).to.be.above(1e-5);
+        expect(relativeDifference(db!, expected.db)).to.be.below(2e-6);
+      }).timeout(600_000);
+    }
 
     it('spikes and counts are exact', async () => {
       await prepareHalfProducts('webgpu');

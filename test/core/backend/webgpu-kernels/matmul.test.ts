@@ -60,7 +60,7 @@ describeOnWebGpu('matrix products', () => {
   ): tf.Tensor {
     const product = matrixProductOf({ a, b }, attrs);
     if (product === null) throw new Error('no product');
-    return tf.engine().makeTensorFromTensorInfo(multiplyMatrices(gpu(how.bindingBytes), product, { half: null, plan: how.plan ?? planTiles }));
+    return tf.engine().makeTensorFromTensorInfo(multiplyMatrices(gpu(how.bindingBytes), product, { half: null, plan: how.plan ?? planTiles, bias: null }));
   }
 
   for (const size of [[1, 1, 1], [5, 7, 3], [33, 31, 40], [66, 1, 9], [1, 70, 17]] as const) {
@@ -118,6 +118,18 @@ describeOnWebGpu('matrix products', () => {
     expectClose(await da!.data(), reference(dy, turned(b, k, n), [m, k, n]), { absolute: 1e-5 }, 'dA');
     expectClose(await db!.data(), reference(turned(a, m, k), dy, [k, n, m]), { absolute: 1e-5 }, 'dB');
     tf.dispose([da!, db!]);
+  });
+
+  it('with a bias per column, against float64; with an activation it is the standard kernel\'s', async () => {
+    const [m, n, k] = [37, 41, 19];
+    const random = numbers(12);
+    const [a, b, bias] = [random.floats(m * k), random.floats(k * n), random.floats(n)];
+    const expected = reference(a, b, [m, n, k]).map((sum, i) => sum + bias[i % n]!);
+    for (const activation of ['linear', 'relu'] as const) {
+      const y = tf.tidy(() => tf.fused.matMul({ a: tf.tensor2d(a, [m, k]), b: tf.tensor2d(b, [k, n]), bias: tf.tensor1d(bias), activation }));
+      expectClose(await y.data(), activation === 'relu' ? expected.map((sum) => Math.max(0, sum)) : expected, { absolute: 1e-5 }, activation);
+      y.dispose();
+    }
   });
 
   it('no terms, no rows and whole numbers are left to the standard kernel', async () => {
