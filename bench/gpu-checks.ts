@@ -15,7 +15,7 @@ import { parseArgs } from 'node:util';
 /** Where tests are that compare kernels and what is made of them with references, by the start of their paths. */
 const SUITES = [
   'contracts/', 'core/ops/', 'core/backend/webgpu-kernels/', 'core/backend/profile/', 'core/distill/', 'core/student/', 'core/teacher/',
-  'core/train/step', 'core/train/optimizer', 'core/train/gradient-norm', 'bench/unfused', 'bench/attention-traffic',
+  'core/train/step', 'core/train/cut-step', 'core/train/optimizer', 'core/train/gradient-norm', 'bench/unfused', 'bench/attention-traffic',
 ];
 const ON_WEBGPU = /describeOn(Backends|OurKernels|WebGpu)\(/;
 
