@@ -59,6 +59,8 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
   // The overlaps once more, and the teacher's scores for its rows and for the loss.
   BispikAlignedAttention: (call) => 1.5 * attention(call) + scores(call, 2, input(call, 'qkv')?.shape[2] ?? 1),
   BispikAlignedAttentionGrad: (call) => attentionGradient(call) + scores(call, 2, input(call, 'dValues')?.shape[2] ?? 1),
+  // Scores and context.
+  BispikSoftmaxAttention: (call) => 2 * pairProducts(input(call, 'query'), call.attrs),
   // Scores for the rows, scores for the context, and the context.
   BispikStreamedAttention: (call) => 3 * pairProducts(input(call, 'query'), call.attrs),
 };

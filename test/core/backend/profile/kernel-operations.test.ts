@@ -33,6 +33,10 @@ describe('operations of a kernel', () => {
     expect(operationsOf('BispikStreamedAttention', { inputs: { query: of(12, 8), key: of(12, 8), value: of(12, 8) }, outputs: [], attrs: { batch: 3, length: 4, heads: 2 } })).to.equal(3 * teacher);
   });
 
+  it('a teacher’s attention: scores and context of the causal pairs', () => {
+    expect(operationsOf('BispikSoftmaxAttention', { inputs: { query: of(12, 8), key: of(12, 8), value: of(12, 8) }, outputs: [], attrs: { batch: 3, length: 4, heads: 2 } })).to.equal(2 * 2 * 30 * 8);
+  });
+
   it('anything else: one for each element of its largest tensor', () => {
     expect(operationsOf('Add', { inputs: { a: of(5, 1), b: of(1, 7) }, outputs: [of(5, 7)], attrs: {} })).to.equal(35);
     expect(operationsOf('Sum', { inputs: { x: of(5, 7) }, outputs: [of()], attrs: {} })).to.equal(35);
