@@ -31,13 +31,18 @@ export function runKernel(name: SpikingKernel, inputs: tf.NamedTensorMap, attrs:
  */
 export function view<R extends tf.Rank>(x: tf.Tensor, shape: readonly number[]): tf.Tensor<R> {
   if (x.shape.length === shape.length && shape.every((extent, i) => extent === x.shape[i])) return x as tf.Tensor<R>;
-  return tf.engine().runKernel('Reshape', { x }, { shape: [...shape] }) as tf.Tensor<R>;
+  return owned({ dataId: x.dataId, shape: [...shape], dtype: x.dtype }) as tf.Tensor<R>;
 }
 
 /** The same values under another owner, as `tf.clone` but without a kernel: it is not recorded, so that no gradient passes through. */
 export function share(x: tf.Tensor): tf.Tensor {
-  tf.backend().incRef(x.dataId);
-  return tf.engine().makeTensorFromTensorInfo(x);
+  return owned(x);
+}
+
+/** A tensor of values that have another owner as well. */
+function owned(values: tf.TensorInfo): tf.Tensor {
+  tf.backend().incRef(values.dataId);
+  return tf.engine().makeTensorFromTensorInfo(values);
 }
 
 /** The output at `index`. @throws Error when a kernel returned fewer outputs: a bug, never a user's mistake. */

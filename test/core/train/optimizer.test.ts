@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 
+import { prepareBackend } from '../../../src/core/pipeline/prepare-backend.js';
 import type { AdamStep, AdamTensors } from '../../../src/core/train/optimizer.js';
 import { adamUpdate } from '../../../src/core/train/optimizer.js';
 import { describeOnBackends, expectClose } from '../../support/backends.js';
@@ -54,7 +55,6 @@ describeOnBackends('train/optimizer', () => {
 
 describe('train/optimizer', () => {
   it('the backend’s own kernel and the composed form agree', async function () {
-    const { prepareBackend } = await import('../../../src/core/pipeline/prepare-backend.js');
     await prepareBackend('wasm');
     if (tf.getKernel('BispikAdamStep', 'wasm') == null) this.skip();
     const values = Array.from({ length: 103 }, (_, i) => Math.cos(i) * 10 ** (i % 7 - 3));
