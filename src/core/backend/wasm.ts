@@ -17,7 +17,7 @@ let extended: { readonly backend: object; readonly hasFusedMultiplyAdd: boolean 
 
 /** Starts the WebAssembly backend and gives it our kernels. @throws BackendError when either does not load. */
 export async function startWasm(): Promise<StartedBackend> {
-  keepTensorObjectsYoung();
+  suitV8ToTensors();
   const { getThreadsCount } = await import('@tensorflow/tfjs-backend-wasm');
   if (!(await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT'))) {
     throw new BackendError('this processor or Node.js has no WebAssembly SIMD, which the wasm kernels need');
@@ -36,9 +36,11 @@ export async function startWasm(): Promise<StartedBackend> {
 /**
  * V8 learns within a few steps that the objects which stand for tensors often outlive a collection, and then makes all of them in the old space, where
  * only full collections free them: one every ten steps, each of which also throws away compiled code. Left young, they are freed with the step that made them.
+ * And it compiles a function early, on what it has seen of it so far; the few functions around the kernels see tensors of many kinds, so that much of that
+ * is compiled again and again, on cores that the training threads need. They may run nine times as long first.
  */
-function keepTensorObjectsYoung(): void {
-  setFlagsFromString('--no-allocation-site-pretenuring');
+function suitV8ToTensors(): void {
+  for (const flag of ['--no-allocation-site-pretenuring', '--interrupt-budget=600000']) setFlagsFromString(flag);
 }
 
 const FATAL_EVENTS = ['uncaughtException', 'unhandledRejection'] as const;
