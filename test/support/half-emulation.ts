@@ -3,8 +3,8 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import { halfPass } from '../../src/core/backend/product-precision.js';
 
-/** Products of the wasm backend, and which of their inputs are matrices. */
-const PRODUCTS = { BatchMatMul: ['a', 'b'], BispikSpikeMatMul: ['s', 'w'], BispikSpikeMatMulGradW: ['s', 'dy'] } as const;
+/** Products of the wasm backend, and which of their inputs are matrices of real numbers; spikes are exact in float16, and packed. */
+const PRODUCTS = { BatchMatMul: ['a', 'b'], _FusedMatMul: ['a', 'b'], BispikSpikeMatMul: ['w'], BispikSpikeMatMulGradW: ['dy'] } as const;
 
 /**
  * Lets the wasm backend multiply as a GPU with float16 does in passes that ask for it: matrices are scaled by a power of two that brings their

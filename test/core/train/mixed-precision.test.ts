@@ -6,6 +6,7 @@ import { loadDistillConfig } from '../../../src/core/config/load.js';
 import type { TokenBatch } from '../../../src/core/corpus/batches.js';
 import { BackendError } from '../../../src/core/errors.js';
 import { halfToNumber } from '../../../src/core/hub/float-formats.js';
+import { spikeLinear } from '../../../src/core/ops/spike-linear.js';
 import { prepareBackend, preparePrecision } from '../../../src/core/pipeline/prepare-backend.js';
 import { mixedRunner, soloRunner } from '../../../src/core/train/passes.js';
 import type { PassRunner } from '../../../src/core/train/passes.js';
@@ -71,6 +72,19 @@ describe('passes with products of float16 inputs', () => {
       differing += Number(difference > 0);
     }
     expect(differing).to.be.above(exact.size / 2);
+  });
+
+  it('leave spikes as they are: their products are sums of rounded weights, and of rounded gradients', () => {
+    const [s, w, dy] = [tf.tensor3d([1, 0, 1, 0, 1, 1], [1, 2, 3]), tf.tensor2d([1 + 2 ** -12, 2, 3, 4, 0.1, 6], [3, 2]), tf.tensor3d([0.3, 1, 1, 0.7], [1, 2, 2])];
+    const [round, gradient] = [roundScaled(w.dataSync<'float32'>()), roundScaled(dy.dataSync<'float32'>())];
+    const sum = (values: Float32Array, ...at: number[]): number => at.reduce((total, i) => Math.fround(total + (values[i] as number)), 0);
+    const [y, dw] = withHalfProducts(() => tf.tidy(() => {
+      const grad = tf.grad((weight) => tf.sum(tf.mul(spikeLinear(s, weight as tf.Tensor2D, tf.zeros([2])), dy)))(w);
+      return [spikeLinear(s, w, tf.zeros([2])).dataSync(), grad.dataSync()];
+    })) as [Float32Array, Float32Array];
+    expect([...y]).to.deep.equal([sum(round, 0, 4), sum(round, 1, 5), sum(round, 2, 4), sum(round, 3, 5)]);
+    expect([...dw]).to.deep.equal([sum(gradient, 0), sum(gradient, 1), sum(gradient, 2), sum(gradient, 3), sum(gradient, 0, 2), sum(gradient, 1, 3)]);
+    tf.dispose([s, w, dy]);
   });
 
   it('need no scaling of the loss: gradients 2^40 times smaller are the same numbers, bit for bit', async () => {
