@@ -34,6 +34,11 @@ export function view<R extends tf.Rank>(x: tf.Tensor, shape: readonly number[]):
   return owned({ dataId: x.dataId, shape: [...shape], dtype: x.dtype }) as tf.Tensor<R>;
 }
 
+/** a + b of two tensors of one shape, as `tf.add` without its checks; inside operations with a gradient of their own, or where none is recorded. */
+export function sum(a: tf.Tensor, b: tf.Tensor): tf.Tensor {
+  return tf.engine().runKernel('Add', { a, b });
+}
+
 /** The same values under another owner, as `tf.clone` but without a kernel: it is not recorded, so that no gradient passes through. */
 export function share(x: tf.Tensor): tf.Tensor {
   return owned(x);

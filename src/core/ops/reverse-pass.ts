@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-import { share } from './kernels.js';
+import { share, sum } from './kernels.js';
 
 /** One recorded operation: what it read and made, the tensors it saved, and how gradients pass through it. */
 type TapeNode = ReturnType<typeof tf.engine>['state']['activeTape'][number];
@@ -109,9 +109,9 @@ function passNode(node: TapeNode, names: readonly string[], gradients: Map<numbe
   found.forEach((dx, i) => {
     if (dx === undefined) return;
     const { id } = node.inputs[names[i] as string] as tf.Tensor;
-    const sum = gradients.get(id);
-    gradients.set(id, sum === undefined ? dx : tf.add(sum, dx));
-    if (sum !== undefined) tf.dispose([sum, dx]);
+    const before = gradients.get(id);
+    gradients.set(id, before === undefined ? dx : sum(before, dx));
+    if (before !== undefined) tf.dispose([before, dx]);
   });
 }
 

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import type { TokenBatch } from '../corpus/batches.js';
 import type { GradientNorms } from './gradient-norm.js';
+import { sum } from '../ops/kernels.js';
 import { clipScale, readNorms } from './gradient-norm.js';
 import type { AdamSettings, AdamState, AdamStep } from './optimizer.js';
 import { adamUpdate } from './optimizer.js';
@@ -70,9 +71,9 @@ export async function trainStep(
 function addPass({ gradients, losses }: Pass, passes: Passes): void {
   passes.losses.push(losses);
   for (const [name, gradient] of gradients) {
-    const sum = passes.gradients.get(name);
-    passes.gradients.set(name, sum === undefined ? gradient : tf.add(sum, gradient));
-    if (sum !== undefined) tf.dispose([sum, gradient]);
+    const before = passes.gradients.get(name);
+    passes.gradients.set(name, before === undefined ? gradient : sum(before, gradient));
+    if (before !== undefined) tf.dispose([before, gradient]);
   }
 }
 
