@@ -27,6 +27,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from timing import timed
+
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
     """All float32 tensors of a safetensors file."""
@@ -187,17 +189,6 @@ class Server:
         ids = torch.randint(self.vocabulary, (request["prefill"],))
         passed = lambda: network.forward(ids, 0, lambda _layer, key, value: (key, value), request["logits"] == "last")  # noqa: E731
         return timed([passed] * request["repeats"])
-
-
-def timed(calls: list[Any]) -> dict[str, list[float]]:
-    """Wall and processor time of each call in milliseconds."""
-    times: dict[str, list[float]] = {"wallMs": [], "processorMs": []}
-    for call in calls:
-        start, start_processor = time.perf_counter(), time.process_time()
-        call()
-        times["wallMs"].append(1000 * (time.perf_counter() - start))
-        times["processorMs"].append(1000 * (time.process_time() - start_processor))
-    return times
 
 
 def main() -> None:

@@ -13,10 +13,11 @@ import ctypes
 import json
 import random
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from timing import timed
 
 FLOAT32, INT32, INT64 = 1, 6, 7
 ELEMENTS = {FLOAT32: ctypes.c_float, INT32: ctypes.c_int32, INT64: ctypes.c_int64}
@@ -159,17 +160,6 @@ def texts(tensors: dict[str, Tensor]) -> Any:
 def pointers(tensors: dict[str, Tensor]) -> Any:
     """The values as C has them."""
     return (POINTER * len(tensors))(*(tensor.value for tensor in tensors.values()))
-
-
-def timed(calls: list[Callable[[], None]]) -> dict[str, list[float]]:
-    """Wall and processor time of each call in milliseconds."""
-    times: dict[str, list[float]] = {"wallMs": [], "processorMs": []}
-    for call in calls:
-        start, start_processor = time.perf_counter(), time.process_time()
-        call()
-        times["wallMs"].append(1000 * (time.perf_counter() - start))
-        times["processorMs"].append(1000 * (time.process_time() - start_processor))
-    return times
 
 
 class Server:

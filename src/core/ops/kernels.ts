@@ -31,7 +31,7 @@ export function runKernel(name: SpikingKernel, inputs: tf.NamedTensorMap, attrs:
  */
 export function view<R extends tf.Rank>(x: tf.Tensor, shape: readonly number[]): tf.Tensor<R> {
   if (x.shape.length === shape.length && shape.every((extent, i) => extent === x.shape[i])) return x as tf.Tensor<R>;
-  return owned({ dataId: x.dataId, shape: [...shape], dtype: x.dtype }) as tf.Tensor<R>;
+  return share({ dataId: x.dataId, shape: [...shape], dtype: x.dtype }) as tf.Tensor<R>;
 }
 
 /** a + b of two tensors of one shape, as `tf.add` without its checks; inside operations with a gradient of their own, or where none is recorded. */
@@ -40,12 +40,7 @@ export function sum(a: tf.Tensor, b: tf.Tensor): tf.Tensor {
 }
 
 /** The same values under another owner, as `tf.clone` but without a kernel: it is not recorded, so that no gradient passes through. */
-export function share(x: tf.Tensor): tf.Tensor {
-  return owned(x);
-}
-
-/** A tensor of values that have another owner as well. */
-function owned(values: tf.TensorInfo): tf.Tensor {
+export function share(values: tf.TensorInfo): tf.Tensor {
   tf.backend().incRef(values.dataId);
   return tf.engine().makeTensorFromTensorInfo(values);
 }
