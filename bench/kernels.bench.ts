@@ -68,7 +68,7 @@ function attention([T, B, L, H, K]: readonly [number, number, number, number, nu
   const [qkv, gain, distanceBias] = [spikes(T, B, L, 3 * D), tf.fill([H], 0.4), tf.zeros([H, L])];
   const attrs = { ...NEURON, heads: H };
   const outputs = tf.engine().runKernel('BispikSpikingAttention', { qkv, gain, distanceBias }, attrs) as unknown as tf.Tensor[];
-  const [membrane] = outputs.slice(2);
+  const [membrane] = outputs.slice(4);
   if (membrane === undefined) throw new Error('no membrane');
   const gradInputs = { dValues: normal(T, B, L, D), dMeanMap: normal(B, H, L, L), qkv, gain, membrane };
   const pairs = 2 * T * B * H * L * L * K;

@@ -1,4 +1,4 @@
-import { packBits, wordsOf } from './attention';
+import { densityFactor, packBits, wordsOf } from './attention';
 import { bitsAt, channelsAt, countsAt, listsAt, mapAt, paddedLength, rowBytes, startsAt, STRIPE, stripesOf } from './attention-grad-layout';
 import { membraneGradient, RESET_SOFT, SURROGATE_ATAN } from './neuron';
 import { clearFloats, firstLanes, loadFloats, storeFloats, sumLanes, transposeBlock } from './simd';
@@ -13,9 +13,9 @@ import { listBits, reachedBits, sumRows, sumRows32 } from './spikes';
  * of it in registers. What lies beyond the diagonal is 0.
  */
 
-/** dqkv (T, B, L, 3D), dGain (H), dDistanceBias (H, maxDistance). */
+/** dqkv (T, B, L, 3D), dGain (H), dDistanceBias (H, maxDistance). dMeanMap, dCounts and dDensity are 0 where nothing depends on these outputs. */
 export function attentionGrad(
-  dValues: usize, dMeanMap: usize, qkv: usize, gain: usize, membrane: usize, dqkv: usize, dGain: usize, dDistanceBias: usize,
+  dValues: usize, dMeanMap: usize, dCounts: usize, dDensity: usize, qkv: usize, gain: usize, membrane: usize, dqkv: usize, dGain: usize, dDistanceBias: usize,
   timeSteps: i32, batch: i32, length: i32, width: i32, heads: i32, maxDistance: i32,
   decay: f32, threshold: f32, reset: i32, surrogate: i32, alpha: f32, detach: bool, scratch: usize,
 ): void {
@@ -23,6 +23,7 @@ export function attentionGrad(
   const map = ((<usize>length * length) << 2);
   const rowV = (<usize>width) << 2;
   const rowQ = rowV * 3;
+  const ofEvery: f32 = dDensity == 0 ? 0 : load<f32>(dDensity) * densityFactor(timeSteps, batch, heads, length);
   memory.fill(scratch, 0, mapAt(0, timeSteps + 1, length));
   memory.fill(dGain, 0, (<usize>heads) << 2);
   memory.fill(dDistanceBias, 0, (<usize>heads * maxDistance) << 2);
@@ -36,7 +37,7 @@ export function attentionGrad(
       const stepQ = <usize>batch * length * rowQ, stepV = <usize>batch * length * rowV, stepU = <usize>(batch * heads) * map;
       spikeGradients(dValues + out, rowV, stepV, qkv + at + 2 * rowV, rowQ, stepQ, timeSteps, length, headWidth, scratch);
       neuronGradients(
-        dMeanMap + pair, membrane + pair, stepU, dDistanceBias + ((<usize>h * maxDistance) << 2),
+        dMeanMap == 0 ? 0 : dMeanMap + pair, dCounts == 0 ? 0 : dCounts + ((<usize>(b * heads + h) * length) << 2), ofEvery, membrane + pair, stepU, dDistanceBias + ((<usize>h * maxDistance) << 2),
         timeSteps, length, decay, threshold, reset, surrogate, alpha, detach, scratch,
       );
       const gainAt = (<usize>h) << 2;
@@ -76,9 +77,9 @@ function spikeGradients(
   }
 }
 
-/** Replaces the maps of ∂loss/∂a by those of ∂loss/∂I, 0 for future keys, and adds up ∂loss/∂(distance bias). */
+/** Completes the maps of ∂loss/∂a, `ofEvery` being a share of every one, replaces them by those of ∂loss/∂I, 0 for future keys, and adds up ∂loss/∂(distance bias). */
 function neuronGradients(
-  dMeanMap: usize, membrane: usize, stepU: usize, dDistanceBias: usize, timeSteps: i32, length: i32,
+  dMeanMap: usize, dCounts: usize, ofEvery: f32, membrane: usize, stepU: usize, dDistanceBias: usize, timeSteps: i32, length: i32,
   decay: f32, threshold: f32, reset: i32, surrogate: i32, alpha: f32, detach: bool, scratch: usize,
 ): void {
   const row = rowBytes(length);
@@ -87,9 +88,9 @@ function neuronGradients(
   memory.fill(distances, 0, 2 * row + 16);
   if (reset == RESET_SOFT && surrogate == SURROGATE_ATAN && detach) {
     // The usual neurons, compiled for themselves.
-    chargedRows(dMeanMap, membrane, stepU, distances, timeSteps, length, decay, threshold, RESET_SOFT, SURROGATE_ATAN, alpha, true, scratch);
+    chargedRows(dMeanMap, dCounts, ofEvery, membrane, stepU, distances, timeSteps, length, decay, threshold, RESET_SOFT, SURROGATE_ATAN, alpha, true, scratch);
   } else {
-    chargedRows(dMeanMap, membrane, stepU, distances, timeSteps, length, decay, threshold, reset, surrogate, alpha, detach, scratch);
+    chargedRows(dMeanMap, dCounts, ofEvery, membrane, stepU, distances, timeSteps, length, decay, threshold, reset, surrogate, alpha, detach, scratch);
   }
   for (let d = 0; d < length; d++) {
     const at = dDistanceBias + ((<usize>d) << 2);
@@ -100,7 +101,7 @@ function neuronGradients(
 // @ts-ignore: decorator
 @inline
 function chargedRows(
-  dMeanMap: usize, membrane: usize, stepU: usize, distances: usize, timeSteps: i32, length: i32,
+  dMeanMap: usize, dCounts: usize, ofEvery: f32, membrane: usize, stepU: usize, distances: usize, timeSteps: i32, length: i32,
   decay: f32, threshold: f32, reset: i32, surrogate: i32, alpha: f32, detach: bool, scratch: usize,
 ): void {
   const row = rowBytes(length);
@@ -108,16 +109,17 @@ function chargedRows(
   const decays = f32x4.splat(decay), thresholds = f32x4.splat(threshold), steps = f32x4.splat(<f32>timeSteps);
   for (let i = 0; i < length; i++) {
     const rowAt = (<usize>i * length) << 2;
+    const ofRow = f32x4.splat(dCounts == 0 ? ofEvery : load<f32>(dCounts + ((<usize>i) << 2)) + ofEvery);
     for (let j = 0; j <= i; j += 4) {
       const at = (<usize>j) << 2;
       const lanes = i + 1 - j;
       const causal = firstLanes(lanes);
-      const fromMean = f32x4.div(loadFloats(dMeanMap + rowAt + at, lanes), steps);
+      const ofPair = dMeanMap == 0 ? ofRow : f32x4.add(f32x4.div(loadFloats(dMeanMap + rowAt + at, lanes), steps), ofRow);
       let entry = scratch + <usize>(timeSteps - 1) * mapBytes + <usize>i * row + at;
       let u = membrane + <usize>(timeSteps - 1) * stepU + rowAt + at;
       let later = f32x4.splat(0), sum = later;
       for (let t = timeSteps - 1; t >= 0; t--) {
-        const ds = f32x4.add(v128.load(entry), fromMean);
+        const ds = f32x4.add(v128.load(entry), ofPair);
         later = membraneGradient(ds, loadFloats(u, lanes), later, decays, thresholds, reset, surrogate, alpha, detach);
         later = v128.and(later, causal);
         v128.store(entry, later);

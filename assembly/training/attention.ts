@@ -21,7 +21,7 @@ export function paddedRow(length: i32): usize {
   return (<usize>((length + 3) & ~3)) << 2;
 }
 
-/** Scratch: key bits (T, L, words) u64, one query, counts (T, L), reversed distance bias, fired bits (T, L), a list. */
+/** Scratch: key bits (T, L, words) u64, one query, overlaps (T, L), reversed distance bias, fired bits (T, L), a list. */
 export function attentionScratchBytes(timeSteps: i32, length: i32, headWidth: i32): usize {
   const row = paddedRow(length);
   const words = <usize>wordsOf(headWidth);
@@ -29,9 +29,16 @@ export function attentionScratchBytes(timeSteps: i32, length: i32, headWidth: i3
   return ((<usize>(timeSteps * length + 1) * words) << 3) + ((<usize>timeSteps * firedWords) << 3) + <usize>(timeSteps + 2) * row + 16;
 }
 
-/** values (T, B, L, D), meanMap (B, H, L, L) and membrane from qkv, gain (H) and distanceBias (H, maxDistance). */
+/** Spikes of all B·H·L queries → their share of the causal pairs and time steps. */
+// @ts-ignore: decorator
+@inline
+export function densityFactor(timeSteps: i32, batch: i32, heads: i32, length: i32): f32 {
+  return <f32>(2.0 / (<f64>timeSteps * <f64>batch * <f64>heads * <f64>length * <f64>(length + 1)));
+}
+
+/** values (T, B, L, D), meanMap (B, H, L, L), counts (B, H, L), density (1) and membrane from qkv, gain (H) and distanceBias (H, maxDistance). */
 export function attention(
-  qkv: usize, gain: usize, distanceBias: usize, values: usize, meanMap: usize, membrane: usize,
+  qkv: usize, gain: usize, distanceBias: usize, values: usize, meanMap: usize, counts: usize, density: usize, membrane: usize,
   timeSteps: i32, batch: i32, length: i32, width: i32, heads: i32, maxDistance: i32,
   decay: f32, threshold: f32, reset: i32, scratch: usize,
 ): void {
@@ -39,59 +46,68 @@ export function attention(
   const map = ((<usize>length * length) << 2);
   const rowV = (<usize>width) << 2;
   const rowQ = rowV * 3;
+  let total: i64 = 0;
   for (let b = 0; b < batch; b++) {
     for (let h = 0; h < heads; h++) {
       const head = ((<usize>h * headWidth) << 2);
       const sequence = <usize>b * length;
-      attendHead(
+      total += attendHead(
         qkv + sequence * rowQ + head, rowQ, <usize>batch * length * rowQ, rowV,
         load<f32>(gain + ((<usize>h) << 2)), distanceBias + ((<usize>h * maxDistance) << 2),
         values + sequence * rowV + head, <usize>batch * length * rowV,
-        meanMap + <usize>(b * heads + h) * map, membrane + <usize>(b * heads + h) * map, <usize>(batch * heads) * map,
+        meanMap + <usize>(b * heads + h) * map, counts + ((<usize>(b * heads + h) * length) << 2), membrane + <usize>(b * heads + h) * map, <usize>(batch * heads) * map,
         timeSteps, length, headWidth, decay, threshold, reset, scratch,
       );
     }
   }
+  store<f32>(density, <f32>total * densityFactor(timeSteps, batch, heads, length));
 }
 
-/** One head of one sequence; `step…` are the distances in bytes between time steps. */
+/** One head of one sequence; `step…` are the distances in bytes between time steps. Returns how many attention spikes there were. */
 function attendHead(
   q: usize, rowQ: usize, stepQ: usize, rowV: usize, gain: f32, distanceBias: usize,
-  values: usize, stepV: usize, meanMap: usize, membrane: usize, stepU: usize,
+  values: usize, stepV: usize, meanMap: usize, counts: usize, membrane: usize, stepU: usize,
   timeSteps: i32, length: i32, headWidth: i32, decay: f32, threshold: f32, reset: i32, scratch: usize,
-): void {
+): i64 {
   const words = wordsOf(headWidth);
   const row = paddedRow(length);
   const firedWords = (length + 63) >> 6;
   const keys = scratch;
   const query = keys + ((<usize>(timeSteps * length * words)) << 3);
   const fired = query + ((<usize>words) << 3);
-  const counts = fired + ((<usize>(timeSteps * firedWords)) << 3);
-  const biases = counts + <usize>timeSteps * row;
+  const overlaps = fired + ((<usize>(timeSteps * firedWords)) << 3);
+  const biases = overlaps + <usize>timeSteps * row;
   const list = biases + row + 16;
   for (let t = 0; t < timeSteps; t++) {
     packBits(q + <usize>t * stepQ + rowV, rowQ, length, headWidth, keys + ((<usize>(t * length * words)) << 3));
   }
   reverse(distanceBias, biases, length);
+  let total: i64 = 0;
   for (let i = 0; i < length; i++) {
     for (let t = 0; t < timeSteps; t++) {
       packBits(q + <usize>t * stepQ + <usize>i * rowQ, rowQ, 1, headWidth, query);
-      countOverlaps(query, keys + ((<usize>(t * length * words)) << 3), i + 1, words, counts + <usize>t * row);
+      countOverlaps(query, keys + ((<usize>(t * length * words)) << 3), i + 1, words, overlaps + <usize>t * row);
     }
     clearFloats(fired, timeSteps * firedWords * 2);
     const rowAt = (<usize>i * length) << 2;
     chargeRow(
-      counts, row, biases + ((<usize>(length - 1 - i)) << 2), gain, membrane + rowAt, stepU, meanMap + rowAt, fired, firedWords,
+      overlaps, row, biases + ((<usize>(length - 1 - i)) << 2), gain, membrane + rowAt, stepU, meanMap + rowAt, fired, firedWords,
       timeSteps, i, length, decay, threshold, reset,
     );
+    let count = 0;
     for (let t = 0; t < timeSteps; t++) {
       let end = list;
       for (let word = 0; word <= i >> 6; word++) {
         end = listBits(load<u64>(fired + ((<usize>(t * firedWords + word)) << 3)), <usize>(word << 6) * rowQ, rowQ, end);
       }
-      sumRows(list, <i32>((end - list) >> 2), q + <usize>t * stepQ + 2 * rowV, 0, values + <usize>t * stepV + <usize>i * rowV, headWidth);
+      const keysFired = <i32>((end - list) >> 2);
+      sumRows(list, keysFired, q + <usize>t * stepQ + 2 * rowV, 0, values + <usize>t * stepV + <usize>i * rowV, headWidth);
+      count += keysFired;
     }
+    store<f32>(counts + ((<usize>i) << 2), <f32>count);
+    total += count;
   }
+  return total;
 }
 
 /** Bits of `rows` rows of `width` spikes, whole words per row. */
@@ -134,7 +150,7 @@ export function reverse(from: usize, to: usize, n: i32): void {
 
 /** The neurons of query i: membranes of all time steps, mean of their spikes, and the spikes as bits. Future keys get 0. */
 function chargeRow(
-  counts: usize, rowC: usize, bias: usize, gain: f32, membrane: usize, stepU: usize, meanMap: usize, fired: usize, firedWords: i32,
+  overlaps: usize, rowC: usize, bias: usize, gain: f32, membrane: usize, stepU: usize, meanMap: usize, fired: usize, firedWords: i32,
   timeSteps: i32, i: i32, length: i32, decay: f32, threshold: f32, reset: i32,
 ): void {
   const decays = f32x4.splat(decay), thresholds = f32x4.splat(threshold), gains = f32x4.splat(gain);
@@ -146,7 +162,7 @@ function chargeRow(
     const biases = loadFloats(bias + at, i + 1 - j);
     let carried = f32x4.splat(0), sum = carried;
     for (let t = 0; t < timeSteps; t++) {
-      const current = f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(v128.load(counts + <usize>t * rowC + at)), gains), biases);
+      const current = f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(v128.load(overlaps + <usize>t * rowC + at)), gains), biases);
       const u = v128.and(f32x4.add(current, carried), causal);
       const s = v128.and(fire(u, thresholds), causal);
       storeFloats(membrane + <usize>t * stepU + at, u, lanes);

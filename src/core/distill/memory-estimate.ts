@@ -186,7 +186,7 @@ function blockMoments(sizes: StepSizes, layer: number): Moment[] {
   const streams = { 'gradients of the stream': row * D * (isAgain ? 3 : 2) };
   return [
     { name: `the feed-forward neurons of block ${layer}, backward`, shares: { ...common, ...feedForward, ...streams, 'gradients of currents and spikes': 2 * row * F, 'gradients of a matrix': F * D } },
-    { name: `the attention of block ${layer}, backward`, shares: { ...common, ...afterwards, ...streams, 'gradients of currents and spikes': 4 * row * D, 'gradients of maps': streamsAttention ? 0 : (sizes.attentionLoss === 'row-normalised' ? 3 : 2) * map } },
+    { name: `the attention of block ${layer}, backward`, shares: { ...common, ...afterwards, ...streams, 'gradients of currents and spikes': 4 * row * D, 'gradients of maps': streamsAttention ? 0 : (sizes.attentionLoss === 'row-normalised' ? 3 : 1) * map } },
   ];
 }
 

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { applyCustomOp, hasKernel, output, runKernel } from './kernels.js';
 import type { LifNeuron } from './lif.js';
 import { encodeRate, lifAttrs } from './lif.js';
-import { scaledSum, squaredError } from './reduce.js';
+import { squaredError } from './reduce.js';
 import type { AttentionStream } from './softmax-attention.js';
 import { streamProbabilities } from './softmax-attention.js';
 import { hasTiles, tiledAlignment, tiledAttention } from './tiled-attention.js';
@@ -43,9 +43,10 @@ export function withTensors(target: AlignmentTarget, tensors: readonly tf.Tensor
 export interface AttentionValues {
   /** (T, B, L, D): how many of the keys attended to carry a spike in this channel; integers 0…L. */ readonly values: tf.Tensor4D;
   /** (B, H, L): attention spikes of each query, over all keys and time steps; integers 0…T·(i + 1). */ readonly counts: tf.Tensor3D;
+  /** (1): attention spikes per causal pair and time step, 0…1. */ readonly density: tf.Tensor1D;
 }
 
-/** Values and counts of `spikingAttention`; where the backend has kernels for it, no map is made. Differentiable in qkv, gain and distanceBias. */
+/** `spikingAttention` without its map; where the backend has kernels for it, no map is made. Differentiable in qkv, gain and distanceBias. */
 export function attentionValues(input: AttentionInput, neuron: LifNeuron): AttentionValues {
   return hasTiles(input, neuron) ? tiledAttention(input, neuron) : composedValues(input, neuron);
 }
@@ -53,8 +54,8 @@ export function attentionValues(input: AttentionInput, neuron: LifNeuron): Atten
 /** The reference of `attentionValues`, by way of the map. */
 export function composedValues(input: AttentionInput, neuron: LifNeuron): AttentionValues {
   return tf.tidy(() => {
-    const { values, meanMap } = spikingAttention(input, neuron);
-    return { values, counts: countsOf(meanMap, neuron) };
+    const { values, counts, density } = spikingAttention(input, neuron);
+    return { values, counts, density };
   });
 }
 
@@ -76,14 +77,10 @@ export function alignedAttention(input: AttentionInput, neuron: LifNeuron, targe
 /** The reference of `alignedAttention`, by way of both maps. */
 export function composedAlignment(input: AttentionInput, neuron: LifNeuron, target: AlignmentTarget): AlignedValues {
   return tf.tidy(() => {
-    const { values, meanMap } = spikingAttention(input, neuron);
+    const { meanMap, ...attention } = spikingAttention(input, neuron);
     const probabilities = target.teacher.kind === 'maps' ? target.teacher.probabilities : streamProbabilities(target.teacher);
-    return { values, counts: countsOf(meanMap, neuron), loss: mapLoss(meanMap, selectHeads(probabilities, target.headMap), { ...target, neuron }) };
+    return { ...attention, loss: mapLoss(meanMap, selectHeads(probabilities, target.headMap), { ...target, neuron }) };
   });
-}
-
-function countsOf(meanMap: tf.Tensor4D, { timeSteps }: LifNeuron): tf.Tensor3D {
-  return scaledSum<tf.Rank.R3>(meanMap, [3], timeSteps);
 }
 
 /**

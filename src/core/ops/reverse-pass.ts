@@ -5,7 +5,7 @@ import { share, sum } from './kernels.js';
 /** One recorded operation: what it read and made, the tensors it saved, and how gradients pass through it. */
 type TapeNode = ReturnType<typeof tf.engine>['state']['activeTape'][number];
 
-/** Gradients of outputs that nothing depends on: zeros, or a single one for operations that look for it. */
+/** Gradients of outputs that nothing depends on: zeros, or anything for operations that look for it. */
 const absent = new WeakSet<tf.Tensor>();
 const lookForAbsent = new Set<string>();
 
@@ -96,7 +96,10 @@ function dependentInputs(tape: readonly TapeNode[], xs: readonly tf.Tensor[]): M
 /** Adds the gradients of one operation's inputs to what has been summed for them. */
 function passNode(node: TapeNode, names: readonly string[], gradients: Map<number, tf.Tensor>): void {
   const found = tf.tidy(() => {
-    const dys = node.outputs.map(({ id, shape }) => gradients.get(id) ?? standIn(lookForAbsent.has(node.kernelName) ? [] : shape));
+    const known = node.outputs.map(({ id }) => gradients.get(id));
+    // Another owner of a gradient that is there takes no kernel to make; nobody reads it.
+    const noneFor = lookForAbsent.has(node.kernelName) ? () => share(known.find((dy) => dy !== undefined) as tf.Tensor) : zerosLike;
+    const dys = node.outputs.map((output, i) => known[i] ?? markAbsent(noneFor(output)));
     const thunks = node.gradient?.(dys);
     if (thunks === undefined) throw new Error(`no gradient is known for ${node.kernelName}`);
     const given = new Set([...dys, ...(node.saved ?? [])]);
@@ -115,10 +118,11 @@ function passNode(node: TapeNode, names: readonly string[], gradients: Map<numbe
   });
 }
 
-function standIn(shape: readonly number[]): tf.Tensor {
-  const zeros = tf.fill([...shape], 0);
-  absent.add(zeros);
-  return zeros;
+const zerosLike = ({ shape }: tf.Tensor): tf.Tensor => tf.fill(shape, 0);
+
+function markAbsent(standIn: tf.Tensor): tf.Tensor {
+  absent.add(standIn);
+  return standIn;
 }
 
 function forget(node: TapeNode): void {

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import { indicator } from './indicator.js';
-import { meanOver } from './reduce.js';
+import { attentionDensity, densityFactor } from './firing-rate.js';
 import { output } from './kernels.js';
 import { isAbsentGradient, spareAbsentGradients } from './reverse-pass.js';
 import type { LifNeuron, SpikeTensor } from './lif.js';
@@ -22,6 +22,8 @@ export interface AttentionInput {
 export interface AttentionOutput {
   /** (T, B, L, D): how many of the keys attended to carry a spike in this channel; integers 0…L. */ readonly values: tf.Tensor4D;
   /** (B, H, L, L): the attention spikes' mean over time; 0 for future keys. */ readonly meanMap: tf.Tensor4D;
+  /** (B, H, L): attention spikes of each query, over all keys and time steps; integers 0…T·(i + 1). */ readonly counts: tf.Tensor3D;
+  /** (1): attention spikes per causal pair and time step, 0…1. */ readonly density: tf.Tensor1D;
 }
 
 /**
@@ -35,7 +37,7 @@ export function spikingAttention(input: AttentionInput, neuron: LifNeuron): Atte
   const { qkv, gain, distanceBias, heads } = input;
   const outputs: tf.Tensor | tf.Tensor[] = tf.engine().runKernel(KERNEL, { qkv, gain, distanceBias }, { ...lifAttrs(neuron), heads });
   if (!Array.isArray(outputs)) throw new Error(`${KERNEL} must return several outputs`);
-  return { values: output(outputs, 0), meanMap: output(outputs, 1) };
+  return { values: output(outputs, 0), meanMap: output(outputs, 1), counts: output(outputs, 2), density: output(outputs, 3) };
 }
 
 /** Makes `spikingAttention` available on a backend that has no kernel of its own for it, and differentiable everywhere. */
@@ -44,28 +46,31 @@ export function registerSpikingAttention(backendName: string): void {
     tf.registerKernel({ kernelName: KERNEL, backendName, kernelFunc: ({ inputs, attrs }) => composedForward(inputs as Inputs, attrsOf(attrs)) });
     tf.registerKernel({ kernelName: GRADIENT_KERNEL, backendName, kernelFunc: ({ inputs, attrs }) => composedBackward(inputs as GradientInputs, attrsOf(attrs)) });
   }
-  spareAbsentGradients(KERNEL); // nothing ever depends on the membranes
+  spareAbsentGradients(KERNEL); // nothing ever depends on the membranes, and not all else is always used
   if (tf.getGradient(KERNEL) == null) {
-    tf.registerGradient({ kernelName: KERNEL, inputsToSave: ['qkv', 'gain', 'distanceBias'], outputsToSave: [false, false, true], gradFunc });
+    tf.registerGradient({ kernelName: KERNEL, inputsToSave: ['qkv', 'gain', 'distanceBias'], outputsToSave: [false, false, false, false, true], gradFunc });
   }
 }
+
+/** Gradients that the gradient kernel does without, in the order of the outputs behind the values. */
+const OTHERS = ['dMeanMap', 'dCounts', 'dDensity'] as const;
 
 function gradFunc(dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[], attrs: tf.NamedAttrMap): ReturnType<tf.GradFunc> {
   if (!Array.isArray(dy)) throw new Error(`${KERNEL} has several outputs`);
   const [qkv, gain, distanceBias, membrane] = [output(saved, 0), output(saved, 1), output<tf.Rank.R2>(saved, 2), output(saved, 3)];
+  const [dValues, ...others] = dy as [tf.Tensor, ...tf.Tensor[]];
+  const given = others.slice(0, OTHERS.length).flatMap((gradient, i) => (isAbsentGradient(gradient) ? [] : [[OTHERS[i], gradient] as const]));
   const gradients: tf.Tensor | tf.Tensor[] = tf.engine().runKernel(
     GRADIENT_KERNEL,
-    { dValues: given(output(dy, 0), [...qkv.shape.slice(0, 3), (qkv.shape[3] as number) / 3]), dMeanMap: given(output(dy, 1), membrane.shape.slice(1)), qkv, gain, membrane },
+    { dValues: isAbsentGradient(dValues) ? tf.fill([...qkv.shape.slice(0, 3), (qkv.shape[3] as number) / 3], 0) : dValues, ...Object.fromEntries(given), qkv, gain, membrane },
     { ...attrs, R: distanceBias.shape[1] },
   );
   if (!Array.isArray(gradients)) throw new Error(`${GRADIENT_KERNEL} must return three gradients`);
   return { qkv: () => output(gradients, 0), gain: () => output(gradients, 1), distanceBias: () => output(gradients, 2) };
 }
 
-const given = (dy: tf.Tensor, shape: number[]): tf.Tensor => (isAbsentGradient(dy) ? tf.fill(shape, 0) : dy);
-
 type Inputs = { qkv: tf.Tensor4D; gain: tf.Tensor1D; distanceBias: tf.Tensor2D };
-type GradientInputs = { dValues: tf.Tensor4D; dMeanMap: tf.Tensor4D; qkv: tf.Tensor4D; gain: tf.Tensor1D; membrane: tf.Tensor5D };
+type GradientInputs = { dValues: tf.Tensor4D; dMeanMap?: tf.Tensor4D; dCounts?: tf.Tensor3D; dDensity?: tf.Tensor1D; qkv: tf.Tensor4D; gain: tf.Tensor1D; membrane: tf.Tensor5D };
 type Attrs = LifNeuron & { readonly heads: number; readonly R: number };
 
 function attrsOf(attrs: tf.NamedAttrMap | undefined): Attrs {
@@ -115,20 +120,22 @@ function composedForward(inputs: Inputs, attrs: Attrs): tf.Tensor[] {
     const currents = tf.unstack(tf.reshape(tf.add(tf.mul(counts, tf.reshape(gain, [attrs.heads, 1, 1])), bias), maps));
     const { membranes, spikes } = chargeAndFire(currents, attrs);
     const fired = tf.mul(tf.stack(spikes), mask);
-    return [joinHeads(tf.matMul<tf.Tensor4D>(perHead(fired), v), timeSteps), meanOver(fired, [0]), tf.stack(membranes)];
+    const perPair = tf.sum<tf.Tensor4D>(fired, 0);
+    const perQuery = tf.sum<tf.Tensor3D>(perPair, 3);
+    return [joinHeads(tf.matMul<tf.Tensor4D>(perHead(fired), v), timeSteps), tf.mul(perPair, 1 / timeSteps), perQuery, attentionDensity(perQuery, timeSteps), tf.stack(membranes)];
   });
 }
 
 function composedBackward(inputs: GradientInputs, attrs: Attrs): tf.Tensor[] {
   return tf.tidy(() => {
-    const { dValues, dMeanMap, qkv, gain, membrane } = inputs;
+    const { dValues, qkv, gain, membrane } = inputs;
     const [timeSteps, batch, length] = dValues.shape;
     const { heads } = attrs;
     const maps = [timeSteps, batch, heads, length, length];
     const [q, k, v] = splitHeads(qkv, heads);
     const mask = causalMask(length);
     const dOut = toHeads(dValues, heads);
-    const dFired = tf.add(tf.reshape(tf.matMul(dOut, v, false, true), maps), tf.div(dMeanMap, timeSteps));
+    const dFired = [tf.reshape(tf.matMul(dOut, v, false, true), maps), ...spikeGradients(inputs, maps)].reduce((a, b) => tf.add(a, b));
     const fired = tf.mul<tf.Tensor4D>(indicator(tf.greaterEqual(perHead(membrane), attrs.threshold)), mask);
     const dCurrent = tf.mul(tf.stack(backThroughTime(tf.unstack(tf.mul(dFired, mask)), tf.unstack(membrane), attrs)), mask);
     const perRow = perHead(dCurrent);
@@ -139,6 +146,16 @@ function composedBackward(inputs: GradientInputs, attrs: Attrs): tf.Tensor[] {
     const dDistance = tf.matMul(perPair, tf.cast(tf.oneHot(tf.reshape(distances(length), [-1]), attrs.R), 'float32') as tf.Tensor2D);
     return [dqkv, tf.sum(tf.mul(perRow, tf.matMul(q, k, false, true)), [0, 2, 3]), dDistance];
   });
+}
+
+/** What each attention spike gets from the mean map, the counts and the density, as far as something depends on them. */
+function spikeGradients({ dMeanMap, dCounts, dDensity }: GradientInputs, [timeSteps, batch, heads, length]: readonly number[]): tf.Tensor[] {
+  const sizes = [batch, heads, length] as [number, number, number];
+  return [
+    ...(dMeanMap === undefined ? [] : [tf.div(dMeanMap, timeSteps as number)]),
+    ...(dCounts === undefined ? [] : [tf.reshape(dCounts, [...sizes, 1])]),
+    ...(dDensity === undefined ? [] : [tf.mul(dDensity, densityFactor(sizes, timeSteps as number))]),
+  ];
 }
 
 /** (T, B, H, L, L) → (T·B, H, L, L). */

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import type { AlignedValues, AlignmentTarget, AttentionValues } from './attention-alignment.js';
+import { attentionDensity } from './firing-rate.js';
 import { hasKernel, output } from './kernels.js';
 import type { LifNeuron } from './lif.js';
 import { lifAttrs } from './lif.js';
@@ -21,7 +22,7 @@ export function hasTiles({ qkv, heads }: AttentionInput, { timeSteps }: LifNeuro
 
 export function tiledAttention({ qkv, gain, distanceBias, heads }: AttentionInput, neuron: LifNeuron): AttentionValues {
   const outputs = tf.engine().runKernel(KERNEL, { qkv, gain, distanceBias }, { ...lifAttrs(neuron), heads }) as unknown as tf.Tensor[];
-  return { values: output(outputs, 0), counts: output(outputs, 1) };
+  return withDensity(outputs, neuron);
 }
 
 export function tiledAlignment(input: AttentionInput, neuron: LifNeuron, target: AlignmentTarget & { readonly teacher: AttentionStream }): AlignedValues {
@@ -30,7 +31,12 @@ export function tiledAlignment(input: AttentionInput, neuron: LifNeuron, target:
   const inputs = { qkv, gain, distanceBias, teacherQuery: teacher.query, teacherKey: teacher.key };
   const attrs = { ...lifAttrs(neuron), heads, teacherHeads: teacher.heads, headMap: [...headMap], gamma, form };
   const outputs = tf.engine().runKernel(ALIGNED, inputs, attrs) as unknown as tf.Tensor[];
-  return { values: output(outputs, 0), counts: output(outputs, 1), loss: output(outputs, 2) };
+  return { ...withDensity(outputs, neuron), loss: output(outputs, 2) };
+}
+
+function withDensity(outputs: readonly tf.Tensor[], { timeSteps }: LifNeuron): AttentionValues {
+  const counts = output<tf.Rank.R3>(outputs, 1);
+  return { values: output(outputs, 0), counts, density: attentionDensity(counts, timeSteps) };
 }
 
 /** Makes both differentiable; once is enough, whatever the backend. */

@@ -2,7 +2,6 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import type { AlignmentTarget } from '../ops/attention-alignment.js';
 import { alignedAttention, attentionValues, targetTensors, withTensors } from '../ops/attention-alignment.js';
-import { attentionDensity } from '../ops/firing-rate.js';
 import { meanOver, scale } from '../ops/reduce.js';
 import { layerNorm } from '../ops/layer-norm.js';
 import type { SpikeTensor } from '../ops/lif.js';
@@ -121,9 +120,9 @@ function runBlock(stream: tf.Tensor3D, { student, layer, batch, observe, aligned
   const attend = (of: number, qkv: SpikeTensor<tf.Rank.R3>): tf.Tensor3D => {
     const [timeSteps, rows, width] = qkv.shape;
     const input = layerAttention(reshape(qkv, [timeSteps, batch, rows / batch, width]), of, student);
-    const { values, counts, loss } = aligned === null ? { ...attentionValues(input, config.neuron), loss: null } : alignedAttention(input, config.neuron, aligned);
+    const { values, counts, density, loss } = aligned === null ? { ...attentionValues(input, config.neuron), loss: null } : alignedAttention(input, config.neuron, aligned);
     if (loss !== null) losses.push(loss);
-    observe({ layer, site: 'attention', spikes: counts, rates: reshape(attentionDensity(counts, timeSteps), [1]) });
+    observe({ layer, site: 'attention', spikes: counts, rates: density });
     return reshape(values, [timeSteps, rows, width / 3]);
   };
   return { out: block(stream, { parameters, config, layer, attend, observe }), losses };

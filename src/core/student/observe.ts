@@ -82,9 +82,7 @@ function countOthers(spikes: tf.Tensor): tf.Tensor {
 function isNoCount(counts: tf.Tensor, timeSteps: number): tf.Tensor {
   const most = tf.mul(tf.range(1, (counts.shape[2] ?? 0) + 1), timeSteps);
   const rounded = tf.round(counts);
-  // Where counts are sums of a mean over time, 1/T is rounded in each of them.
-  const isWhole = tf.lessEqual(tf.abs(tf.sub(counts, rounded)), tf.mul(tf.maximum(rounded, 1), 1e-5));
-  return tf.logicalNot(tf.logicalAnd(isWhole, tf.logicalAnd(tf.greaterEqual(rounded, 0), tf.lessEqual(rounded, most))));
+  return tf.logicalNot(tf.logicalAnd(tf.equal(counts, rounded), tf.logicalAnd(tf.greaterEqual(rounded, 0), tf.lessEqual(rounded, most))));
 }
 
 /** Values outside {0,1} found by `binaryWatch` at one site. */

@@ -34,8 +34,9 @@ function forward(heap: KernelHeap, inputs: NamedTensorInfoMap, attrs: NamedAttrM
   expectShape(distanceBias, [heads, maxDistance], 'distanceBias');
   const values = heap.output([timeSteps, batch, length, width]);
   const meanMap = heap.output([batch, heads, length, length]);
+  const [counts, density] = [heap.output([batch, heads, length]), heap.output([1])];
   const membrane = heap.output([timeSteps, batch, heads, length, length]);
-  const outputs = [values, meanMap, membrane];
+  const outputs = [values, meanMap, counts, density, membrane];
   heap.withScratch(heap.call.attentionScratchBytes(timeSteps, length, width / heads), (scratch) => {
     heap.call.attention(...[qkv, gain, distanceBias, ...outputs].map(heap.address), ...sizes, ...neuronNumbers(attrs).forward, scratch);
   });
@@ -43,18 +44,23 @@ function forward(heap: KernelHeap, inputs: NamedTensorInfoMap, attrs: NamedAttrM
 }
 
 function backward(heap: KernelHeap, inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): TensorInfo[] {
-  const [dValues, dMeanMap] = [inputOf(inputs, 'dValues'), inputOf(inputs, 'dMeanMap')];
-  const [qkv, gain, membrane] = [inputOf(inputs, 'qkv'), inputOf(inputs, 'gain'), inputOf(inputs, 'membrane')];
+  const [dValues, qkv, gain, membrane] = [inputOf(inputs, 'dValues'), inputOf(inputs, 'qkv'), inputOf(inputs, 'gain'), inputOf(inputs, 'membrane')];
   const sizes = sizesOf(qkv, attrs, Number(attrs?.['R']));
   const [timeSteps, batch, length, width, heads, maxDistance] = sizes;
   expectShape(dValues, [timeSteps, batch, length, width], 'dValues');
-  expectShape(dMeanMap, [batch, heads, length, length], 'dMeanMap');
   expectShape(gain, [heads], 'gain');
   expectShape(membrane, [timeSteps, batch, heads, length, length], 'membrane');
+  // The kernel takes 0 for an output that nothing depends on.
+  const addressOf = (name: string, shape: readonly number[]): number => {
+    const tensor = inputs[name];
+    if (tensor === undefined) return 0;
+    expectShape(tensor, shape, name);
+    return heap.address(tensor);
+  };
+  const others = [addressOf('dMeanMap', [batch, heads, length, length]), addressOf('dCounts', [batch, heads, length]), addressOf('dDensity', [1])];
   const outputs = [heap.output(qkv.shape), heap.output(gain.shape), heap.output([heads, maxDistance])];
   heap.withScratch(heap.call.attentionGradScratchBytes(timeSteps, length, width / heads), (scratch) => {
-    const tensors = [dValues, dMeanMap, qkv, gain, membrane, ...outputs].map(heap.address);
-    heap.call.attentionGrad(...tensors, ...sizes, ...neuronNumbers(attrs).backward, scratch);
+    heap.call.attentionGrad(heap.address(dValues), ...others, ...[qkv, gain, membrane, ...outputs].map(heap.address), ...sizes, ...neuronNumbers(attrs).backward, scratch);
   });
   return outputs;
 }
