@@ -1,5 +1,6 @@
 export { gemm, gemmScratchBytes } from './gemm';
 export { exp, greaterEqual, less, maximum, scaleFloats } from './elementwise';
+export { addWrite, addWriteGrad } from './residual';
 export { segmentSum, squaredError, squareSum, sumMiddle } from './reduce';
 export { lif, lifGrad, lifScratchBytes, rateCode } from './lif';
 export { mapLoss, mapLossGrad } from './map-loss';

@@ -12,16 +12,6 @@ function multiplyBy(x: tf.Tensor, factor: number): tf.Tensor {
   return hasKernel('BispikScale') ? output(runKernel('BispikScale', { x }, { factor }), 0) : tf.mul(x, factor);
 }
 
-/** stream + write, differentiable; unlike `tf.add` it saves neither. @param stream like write, or with one time step for all of write's (T, N, D). */
-export function addWrite(stream: tf.Tensor3D, write: tf.Tensor3D): tf.Tensor3D {
-  const isRepeated = stream.shape[0] !== write.shape[0];
-  return applyCustomOp({
-    inputs: [stream, write],
-    forward: () => tf.add(stream, write),
-    backward: (dy) => [isRepeated ? tf.sum(dy, 0, true) : tf.clone(dy), dy],
-  }) as tf.Tensor3D;
-}
-
 /**
  * Sum over some axes times a factor. Its gradient only repeats the given one; TensorFlow.js's own fills a tensor of ones in
  * JavaScript and multiplies by it. Differentiable.

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import { registerLif } from './lif.js';
 import { registerRecompute } from './recompute.js';
+import { registerResidual } from './residual.js';
 import { registerSpikingAttention } from './spiking-attention.js';
 import { registerTiledAttention } from './tiled-attention.js';
 
@@ -13,6 +14,7 @@ export function registerOperations(): void {
   if (tf.getGradient('Mean') == null) throw new Error('TensorFlow.js has no gradients registered: are two copies of tfjs-core installed?');
   registerLif(tf.getBackend());
   registerSpikingAttention(tf.getBackend());
+  registerResidual(tf.getBackend());
   registerRecompute(tf.getBackend());
   registerTiledAttention();
 }

@@ -2,7 +2,8 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import type { LifOutput, SpikeTensor } from '../ops/lif.js';
 import { lif, plainLif } from '../ops/lif.js';
-import { addWrite } from '../ops/reduce.js';
+import type { WrittenStream } from '../ops/residual.js';
+import { addWrite, addWriteAndMean } from '../ops/residual.js';
 import { spikeLinear } from '../ops/spike-linear.js';
 import type { SpikeSite } from '../types.js';
 import type { StudentConfig } from './config.js';
@@ -44,13 +45,25 @@ export interface BlockContext {
  * @param stream (T, N, D), or (1, N, D) while it is still the constant embedding current. @returns the stream after the block.
  */
 export function block(stream: tf.Tensor3D, context: BlockContext): tf.Tensor3D {
-  const attended = addAndFree(stream, attentionSubLayer(stream, context), context);
-  return addAndFree(attended, feedForwardSubLayer(attended, context), context);
+  return passSubLayers(stream, context, addWrite);
 }
 
-/** The stream with what a sub-layer wrote to it; a written current is then of no more use, spikes may still be looked at. */
-function addAndFree(stream: tf.Tensor3D, written: tf.Tensor3D, { config }: BlockContext): tf.Tensor3D {
-  const sum = addWrite(stream, written);
+/** `block`, and the mean over time of the stream after it. */
+export function blockAndMean(stream: tf.Tensor3D, context: BlockContext): WrittenStream {
+  return passSubLayers(stream, context, addWriteAndMean);
+}
+
+/** Adds what a sub-layer writes to a stream. */
+type Addition<Sum> = (stream: tf.Tensor3D, written: tf.Tensor3D) => Sum;
+
+function passSubLayers<Sum>(stream: tf.Tensor3D, context: BlockContext, add: Addition<Sum>): Sum {
+  const attended = addAndFree({ stream, written: attentionSubLayer(stream, context) }, context, addWrite);
+  return addAndFree({ stream: attended, written: feedForwardSubLayer(attended, context) }, context, add);
+}
+
+/** A written current is of no more use once it has been added, spikes may still be looked at. */
+function addAndFree<Sum>({ stream, written }: { readonly stream: tf.Tensor3D; readonly written: tf.Tensor3D }, { config }: BlockContext, add: Addition<Sum>): Sum {
+  const sum = add(stream, written);
   if (config.residualWrite === 'current') written.dispose();
   return sum;
 }

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import type { AlignmentTarget } from '../ops/attention-alignment.js';
 import { alignedAttention, attentionValues, targetTensors, withTensors } from '../ops/attention-alignment.js';
-import { meanOver, scale } from '../ops/reduce.js';
+import { scale } from '../ops/reduce.js';
 import { layerNorm } from '../ops/layer-norm.js';
 import type { SpikeTensor } from '../ops/lif.js';
 import type { Readout } from '../ops/readout.js';
@@ -12,7 +12,7 @@ import { reshape } from '../ops/reshape.js';
 import type { SpikeSite } from '../types.js';
 import { layerAttention } from './attention.js';
 import type { RateObserver, SpikeEvent, SpikeObserver } from './block.js';
-import { block } from './block.js';
+import { blockAndMean } from './block.js';
 import type { StudentConfig } from './config.js';
 import type { StudentParameters } from './parameters.js';
 import { layerName, parameter } from './parameters.js';
@@ -67,7 +67,8 @@ export function studentPass(student: Student, ids: tf.Tensor2D, options: PassOpt
     hidden.push(passed.hidden);
     if (passed.loss !== undefined) alignment.push(passed.loss);
   }
-  return { readout: readout(student, stream), embedding, hidden, alignment };
+  const last = reshape<tf.Rank.R2>(hidden.at(-1) as tf.Tensor3D, [batch * length, config.hiddenSize]);
+  return { readout: readout(student, last), embedding, hidden, alignment };
 }
 
 interface BlockPlace {
@@ -99,8 +100,8 @@ function passBlock(stream: tf.Tensor3D, { student, options, layer, batch }: Bloc
       options.observe(event);
     };
     const aligned = target === null ? null : withTensors(target, constants);
-    const { out, losses } = runBlock(x as tf.Tensor3D, { student, layer, batch, observe, aligned });
-    return [out, reshape(meanOver(out, [0]), [batch, out.shape[1] / batch, student.config.hiddenSize]), ...rates, ...losses];
+    const { out, mean, losses } = runBlock(x as tf.Tensor3D, { student, layer, batch, observe, aligned });
+    return [out, reshape(mean, [batch, out.shape[1] / batch, student.config.hiddenSize]), ...rates, ...losses];
   });
   sites.forEach((site, i) => options.observeRates({ layer, site, rates: outputs[2 + i] as tf.Tensor1D }));
   return { stream: outputs[0] as tf.Tensor3D, hidden: outputs[1] as tf.Tensor3D, loss: outputs[2 + sites.length] as tf.Scalar | undefined };
@@ -114,7 +115,7 @@ interface BlockRun {
   readonly aligned: AlignmentTarget | null;
 }
 
-function runBlock(stream: tf.Tensor3D, { student, layer, batch, observe, aligned }: BlockRun): { out: tf.Tensor3D; losses: tf.Scalar[] } {
+function runBlock(stream: tf.Tensor3D, { student, layer, batch, observe, aligned }: BlockRun): { out: tf.Tensor3D; mean: tf.Tensor2D; losses: tf.Scalar[] } {
   const { config, parameters } = student;
   const losses: tf.Scalar[] = [];
   const attend = (of: number, qkv: SpikeTensor<tf.Rank.R3>): tf.Tensor3D => {
@@ -125,7 +126,8 @@ function runBlock(stream: tf.Tensor3D, { student, layer, batch, observe, aligned
     observe({ layer, site: 'attention', spikes: counts, rates: density });
     return reshape(values, [timeSteps, rows, width / 3]);
   };
-  return { out: block(stream, { parameters, config, layer, attend, observe }), losses };
+  const { stream: out, mean } = blockAndMean(stream, { parameters, config, layer, attend, observe });
+  return { out, mean, losses };
 }
 
 /** Token + position embedding of ids (B, L) whose first token stands at `offset`: (B, L, D). */
@@ -136,10 +138,10 @@ export function embed(student: Student, ids: tf.Tensor2D, offset: number): tf.Te
   return tf.add(tf.gather(parameter<tf.Rank.R2>(parameters, 'embed_tokens.weight'), ids), positions);
 }
 
-/** Readout of a stream (T, N, D): time mean, LayerNorm, and the tied head; the product of the two is the only real-valued one of the model. */
-export function readout(student: Student, stream: tf.Tensor3D): Readout {
+/** Readout of a stream's mean over time (N, D): LayerNorm, and the tied head; the product of the two is the only real-valued one of the model. */
+export function readout(student: Student, mean: tf.Tensor2D): Readout {
   const { config, parameters } = student;
-  const states = layerNorm(meanOver<tf.Rank.R2>(stream, [0]), {
+  const states = layerNorm(mean, {
     weight: parameter<tf.Rank.R1>(parameters, 'final_norm.weight'),
     bias: parameter<tf.Rank.R1>(parameters, 'final_norm.bias'),
     epsilon: config.layerNormEps,

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { attentionValues } from '../ops/attention-alignment.js';
 import type { SpikeTensor } from '../ops/lif.js';
 import { readoutLogits } from '../ops/readout.js';
+import { meanOver } from '../ops/reduce.js';
 import { logitRows, tokenTensor } from '../ops/token-tensors.js';
 import type { DecodingSession, LanguageModel, OpCounts, SequenceLogits, StepLogits, TokenIds } from '../types.js';
 import { layerAttention } from './attention.js';
@@ -93,7 +94,7 @@ function advance(student: Student, { cache, ids, observe }: Advance): { logits: 
     let stream = tf.reshape<tf.Rank.R3>(tf.mul(embed(student, tokens, cache.length), config.embeddingGain), [1, ids.length, config.hiddenSize]);
     for (let layer = 0; layer < config.layers; layer++) stream = block(stream, { parameters, config, layer, attend, observe });
     const last = tf.slice(stream, [0, ids.length - 1, 0], [-1, 1, -1]);
-    return tf.reshape<tf.Rank.R1>(readoutLogits(readout(student, last)), [config.vocabSize]);
+    return tf.reshape<tf.Rank.R1>(readoutLogits(readout(student, meanOver<tf.Rank.R2>(last, [0]))), [config.vocabSize]);
   });
   return { logits, next: { length: cache.length + ids.length, spikes: kept } };
 }

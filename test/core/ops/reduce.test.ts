@@ -2,7 +2,7 @@ import { expect } from 'chai';
 
 import * as tf from '@tensorflow/tfjs-core';
 
-import { addWrite, meanOver, scaledSum, squaredError } from '../../../src/core/ops/reduce.js';
+import { meanOver, scaledSum, squaredError } from '../../../src/core/ops/reduce.js';
 import { unrecorded } from '../../../src/core/ops/unrecorded.js';
 import { describeOnBackends, expectClose } from '../../support/backends.js';
 
@@ -30,17 +30,6 @@ describeOnBackends('reductions with gradients of their own', () => {
     expectClose(await value.data(), [2.5], { absolute: 1e-6 });
     expectClose(await grad.data(), [1, 2], { absolute: 1e-6 });
     tf.dispose([x, target, value, grad]);
-  });
-
-  it('addWrite: a stream of one time step is added at each, and its gradient is the sum over them', async () => {
-    const write = tf.tensor3d([10, 20, 30, 40], [2, 2, 1]);
-    const loss = (steps: number) => tf.valueAndGrads((stream, y) => tf.sum(tf.square(addWrite(stream as tf.Tensor3D, y as tf.Tensor3D))) as tf.Scalar)(
-      [tf.tensor3d([1, 2, 3, 4].slice(0, 2 * steps), [steps, 2, 1]), write]);
-    const [one, two] = [loss(1), loss(2)];
-    expectClose(await one.value.data(), [11 ** 2 + 22 ** 2 + 31 ** 2 + 42 ** 2], { absolute: 1e-3 });
-    expectClose(await (one.grads[0] as tf.Tensor).data(), [2 * (11 + 31), 2 * (22 + 42)], { absolute: 1e-4 });
-    expectClose(await (one.grads[1] as tf.Tensor).data(), [22, 44, 62, 84], { absolute: 1e-4 });
-    for (const gradient of two.grads) expectClose(await gradient.data(), [22, 44, 66, 88], { absolute: 1e-4 });
   });
 
   it('unrecorded values are constants, belong to the tidy and leave nothing behind', async () => {

@@ -12,11 +12,12 @@ import { lossKernels } from './losses.js';
 import { mapKernels } from './maps.js';
 import { matMulKernels } from './matmul.js';
 import { reduceKernels } from './reduce.js';
+import { residualKernels } from './residual.js';
 import { sampleKernels } from './sample-rows.js';
 import { spikeMatMulKernels } from './spike-matmul.js';
 
 const GROUPS = [
-  matMulKernels, reduceKernels, elementwiseKernels, layoutKernels, lifKernels, spikeMatMulKernels, attentionKernels,
+  matMulKernels, reduceKernels, residualKernels, elementwiseKernels, layoutKernels, lifKernels, spikeMatMulKernels, attentionKernels,
   layerNormKernels, lossKernels, mapKernels, adamKernels, sampleKernels,
 ];
 

@@ -12,6 +12,7 @@ import { lifKernels } from './lif.js';
 import { lossKernels } from './losses.js';
 import { matMulKernels } from './matmul.js';
 import { reduceKernels } from './reduce.js';
+import { residualKernels } from './residual.js';
 import { spikeMatMulKernels } from './spike-matmul.js';
 
 const GROUPS: ReadonlyArray<(gpu: GpuDispatcher) => KernelConfig[]> = [
@@ -23,6 +24,7 @@ const GROUPS: ReadonlyArray<(gpu: GpuDispatcher) => KernelConfig[]> = [
   headLossKernels,
   adamKernels,
   reduceKernels,
+  residualKernels,
   matMulKernels,
   gatherKernels,
   cutKernels,
