@@ -1,7 +1,8 @@
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
 
 import type { AlignmentTarget } from '../ops/attention-alignment.js';
 import { alignedAttention, attentionValues, targetTensors, withTensors } from '../ops/attention-alignment.js';
+import { embedTokens } from '../ops/embedding.js';
 import { scale } from '../ops/reduce.js';
 import { layerNorm } from '../ops/layer-norm.js';
 import type { SpikeTensor } from '../ops/lif.js';
@@ -132,10 +133,8 @@ function runBlock(stream: tf.Tensor3D, { student, layer, batch, observe, aligned
 
 /** Token + position embedding of ids (B, L) whose first token stands at `offset`: (B, L, D). */
 export function embed(student: Student, ids: tf.Tensor2D, offset: number): tf.Tensor3D {
-  const { parameters } = student;
-  const [, length] = ids.shape;
-  const positions = tf.slice(parameter<tf.Rank.R2>(parameters, 'embed_positions.weight'), [offset, 0], [length, -1]);
-  return tf.add(tf.gather(parameter<tf.Rank.R2>(parameters, 'embed_tokens.weight'), ids), positions);
+  const [tokens, positions] = ['embed_tokens.weight', 'embed_positions.weight'].map((name) => parameter<tf.Rank.R2>(student.parameters, name)) as [tf.Tensor2D, tf.Tensor2D];
+  return embedTokens({ tokens, positions }, ids, offset);
 }
 
 /** Readout of a stream's mean over time (N, D): LayerNorm, and the tied head; the product of the two is the only real-valued one of the model. */
