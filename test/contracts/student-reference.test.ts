@@ -44,7 +44,7 @@ function runCase(reference: ReferenceCase): CaseResult {
   const initial = studentParametersOfCase(reference, parameterShapes(config).keys());
   const parameters = new Map(Array.from(initial, ([name, tensor]) => [name, tf.variable(tensor, true)] as const));
   const teacher = teacherOfCase(reference);
-  const { ids, labels } = batchTensors(Int32Array.from(reference.batch.values), (reference.batch.shape[1] ?? 0) - 1);
+  const { ids, labels, labelled } = batchTensors(Int32Array.from(reference.batch.values), (reference.batch.shape[1] ?? 0) - 1);
   const projections = createProjections({ student: config.hiddenSize, teacher: config.hiddenSize }, 'normalised', createRandom(0));
   const terms = spadTerms({ settings: distillSettingsOfCase(reference), student: config, teacher: teacher.config, projections }, parameters);
   const targets = liveSource(teacher).targets({ tokens: new Int32Array(), starts: new Int32Array() }, ids);
@@ -57,7 +57,7 @@ function runCase(reference: ReferenceCase): CaseResult {
       observe: observeBoth(observe, ({ site, spikes }) => { if (site === 'query') qkv.push(spikes); }),
       alignTo: aligned === undefined ? null : alignmentTargets(targets.attention, aligned),
     });
-    return { student, teacher: targets, labels, rates, run: runHeld };
+    return { student, teacher: targets, labels, labelled, rates, run: runHeld };
   };
   const { grads } = tf.variableGrads(() => totalLoss(terms, inputs()).total, [...parameters.values()]);
   const gradients = Object.fromEntries(Array.from(parameters, ([name, variable]) => [name, grads[variable.name] as tf.Tensor]));

@@ -14,9 +14,10 @@ export function lossInputs(given: {
   readonly labels?: readonly number[]; readonly rates?: LossInputs['rates'];
 }): LossInputs {
   const nothing = { readout: readoutOf([[0, 0]]), embedding: tf.zeros([1, 1, 2]) as tf.Tensor3D, hidden: [], attention: [], alignment: [] };
+  const labels = given.labels ?? [0];
   return {
     student: { ...nothing, ...given.student }, teacher: { ...nothing, ...given.teacher },
-    labels: tf.tensor1d([...(given.labels ?? [0])], 'int32'), rates: given.rates ?? { sites: [], groups: [] }, run: runTidied,
+    labels: tf.tensor1d([...labels], 'int32'), labelled: labels.filter((label) => label >= 0).length, rates: given.rates ?? { sites: [], groups: [] }, run: runTidied,
   };
 }
 

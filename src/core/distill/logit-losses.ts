@@ -9,9 +9,9 @@ import type { JointTerms } from './total-loss.js';
 export function logitLosses(weights: { readonly softTarget: number; readonly hardTarget: number }, temperature: number): JointTerms {
   return {
     parts: [{ name: 'sta', weight: weights.softTarget }, { name: 'hta', weight: weights.hardTarget }],
-    compute: ({ student, teacher, labels }, { sta = 0, hta = 0 }) => {
+    compute: ({ student, teacher, labels, labelled }, { sta = 0, hta = 0 }) => {
       const options = { softWeight: sta, hardWeight: hta, temperature, chunkBytes: HEAD_CHUNK_BYTES };
-      const { total, soft, hard } = headLosses(student.readout, { labels, teacher: teacher.readout }, options);
+      const { total, soft, hard } = headLosses(student.readout, { labels, labelled, teacher: teacher.readout }, options);
       return { total, terms: { sta: soft, hta: hard } };
     },
   };

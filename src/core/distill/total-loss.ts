@@ -21,6 +21,7 @@ export interface LossInputs {
   readonly student: StudentTrace;
   /** A constant: no gradient reaches it. */ readonly teacher: TeacherTargets;
   /** (B·L) int32 next tokens; −1 is ignored. */ readonly labels: tf.Tensor1D;
+  /** How many of them are not −1. */ readonly labelled: number;
   readonly rates: FiringRates;
   /** How a term may run a part of it that saves much, and so what of it stays in memory. */ readonly run: SegmentRunner;
 }

@@ -65,7 +65,7 @@ interface TaskContext {
 
 function distillLosses(batch: TokenBatch, context: TaskContext): LossTerms {
   const { student, options } = context;
-  const { ids, labels } = batchTensors(batch.tokens, options.context);
+  const { ids, labels, labelled } = batchTensors(batch.tokens, options.context);
   const teacher = options.source.targets(batch, ids);
   const { timeSteps } = student.config.neuron;
   const { observe: observeRates, rates } = rateCollector();
@@ -76,7 +76,7 @@ function distillLosses(batch: TokenBatch, context: TaskContext): LossTerms {
     run, observe: watch?.observe ?? ignoreSpikes, observeRates,
     alignTo: aligned === undefined ? null : alignmentTargets(teacher.attention, aligned),
   });
-  const { total, terms } = totalLoss(context.terms, { student: trace, teacher, labels, rates, run });
+  const { total, terms } = totalLoss(context.terms, { student: trace, teacher, labels, labelled, rates, run });
   if (watch !== null) assertBinarySync(watch.violations);
   return { total, terms, rates: rateValues(rates) };
 }

@@ -5,7 +5,8 @@ import { ShapeError } from '../errors.js';
 /** Inputs and next tokens of a batch, on the active backend. */
 export interface BatchTensors {
   /** (B, L) int32 */ readonly ids: tf.Tensor2D;
-  /** (B·L) int32: the token after each input. */ readonly labels: tf.Tensor1D;
+  /** (B·L) int32: the token after each input; −1 is none. */ readonly labels: tf.Tensor1D;
+  /** How many of the labels are tokens. */ readonly labelled: number;
 }
 
 /**
@@ -22,7 +23,8 @@ export function batchTensors(batch: Int32Array, context: number): BatchTensors {
     ids.set(batch.subarray(start, start + context), row * context);
     labels.set(batch.subarray(start + 1, start + 1 + context), row * context);
   }
-  return { ids: tf.tensor2d(ids, [rows, context], 'int32'), labels: tf.tensor1d(labels, 'int32') };
+  const labelled = labels.reduce((count, label) => count + Number(label >= 0), 0);
+  return { ids: tf.tensor2d(ids, [rows, context], 'int32'), labels: tf.tensor1d(labels, 'int32'), labelled };
 }
 
 /** Windows of one forward pass of `meanNll`. */

@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-import { indicator } from './indicator.js';
 import { applyCustomOp } from './kernels.js';
 import type { Readout, RowChunk } from './readout.js';
 import { chunkRows, readoutLogits, sliceRows } from './readout.js';
+import { scaledSum } from './reduce.js';
 import type { SampledTensors } from './sampled-target.js';
 import { unrecorded } from './unrecorded.js';
 import type { RowWeights, WeightedLosses } from './weighted-losses.js';
@@ -12,6 +12,7 @@ import { weightedLosses } from './weighted-losses.js';
 /** What the student's logits are compared with; constants. */
 export interface HeadTargets {
   /** (M) int32 next tokens; −1 is ignored. */ readonly labels: tf.Tensor1D;
+  /** How many of them are not −1. */ readonly labelled: number;
   /** Whose softened distribution is to be matched, or a sample of that distribution; needed unless `softWeight` is 0. */ readonly teacher: Readout | SampledTensors | null;
 }
 
@@ -67,8 +68,7 @@ interface ChunkResult extends Pick<WeightedLosses, 'soft' | 'hard'> {
 function walkRows(student: Readout, targets: HeadTargets, options: HeadLossOptions): tf.Tensor[] {
   const { softWeight, hardWeight, temperature, chunkBytes } = options;
   const rows = student.states.shape[0];
-  const labelled = tf.maximum(tf.sum(indicator(tf.greaterEqual(targets.labels, 0))), 1);
-  const weights: RowWeights = { soft: softWeight * temperature ** 2 / rows, hard: tf.div(hardWeight, labelled), temperature };
+  const weights: RowWeights = { soft: softWeight * temperature ** 2 / rows, hard: hardWeight / Math.max(1, targets.labelled), temperature };
   const walk: Walk = { student, labels: hardWeight === 0 ? null : targets.labels, teacher: softWeight === 0 ? null : targets.teacher, weights };
   const parts: Pick<ChunkResult, 'soft' | 'hard' | 'states'>[] = [];
   let head: tf.Tensor | null = null;
@@ -79,7 +79,8 @@ function walkRows(student: Readout, targets: HeadTargets, options: HeadLossOptio
     parts.push(part);
   }
   const joined = (key: 'soft' | 'hard' | 'states'): tf.Tensor => joinRows<tf.Tensor>(parts.map((part) => part[key]));
-  return [tf.mul(tf.sum(joined('soft')), weights.soft), tf.mul(tf.sum(joined('hard')), weights.hard), joined('states'), head as unknown as tf.Tensor];
+  const weighed = (key: 'soft' | 'hard'): tf.Tensor => scaledSum(joined(key), [0], weights[key]);
+  return [weighed('soft'), weighed('hard'), joined('states'), head as unknown as tf.Tensor];
 }
 
 /** Losses and gradients of a chunk of rows. @param head gradient of the head so far. */

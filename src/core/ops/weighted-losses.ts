@@ -15,7 +15,7 @@ export interface RowTargets {
 /** How the losses of rows add up. */
 export interface RowWeights {
   /** Of the divergence from the teacher. */ readonly soft: number;
-  /** Of the cross-entropy; a tensor, because the number of labels is known to the device only. */ readonly hard: tf.Scalar;
+  /** Of the cross-entropy. */ readonly hard: number;
   /** τ of the divergence. */ readonly temperature: number;
 }
 
@@ -34,11 +34,13 @@ export function weightedLosses(logits: tf.Tensor2D, targets: RowTargets, weights
   const { teacher } = targets;
   if (hasKernel('BispikHeadLosses') && isSampled(teacher)) return sampledLosses(logits, { ...targets, teacher }, weights);
   if (hasKernel('BispikHeadLosses')) {
+    const hardSlope = tf.scalar(weights.hard);
     const inputs = {
-      logits, hardSlope: weights.hard,
+      logits, hardSlope,
       ...(targets.labels === null ? {} : { labels: targets.labels }), ...(teacher === null ? {} : { teacher: teacher as tf.Tensor2D }),
     };
     const outputs = runKernel('BispikHeadLosses', inputs, { softSlope: weights.soft, temperature: weights.temperature });
+    hardSlope.dispose();
     return { soft: output(outputs, 0), hard: output(outputs, 1), gradient: output(outputs, 2) };
   }
   return tf.tidy(() => {
@@ -63,7 +65,7 @@ function sampledLosses(logits: tf.Tensor2D, { labels, teacher }: { readonly labe
     const { soft, hard, temperature } = weights;
     const { first, places, shares } = sparseShares(teacher, vocabulary);
     const beyond = tf.div(tf.sum(tf.mul(tf.gather(tf.reshape(logits, [rows * vocabulary]), places), shares), 1), temperature);
-    const [divergence, softGradient] = byLabels(tf.div(logits, temperature), first, tf.scalar(soft / temperature));
+    const [divergence, softGradient] = byLabels(tf.div(logits, temperature), first, soft / temperature);
     const sparse = tf.scatterND(tf.reshape(places, [places.size, 1]), tf.reshape(tf.mul(shares, -soft / temperature), [shares.size]), [rows * vocabulary]);
     const gradients = [softGradient, tf.reshape<tf.Rank.R2>(sparse, [rows, vocabulary])];
     const ofSoft = tf.sub<tf.Tensor1D>(tf.sub(divergence, beyond), teacher.entropy);
@@ -74,8 +76,8 @@ function sampledLosses(logits: tf.Tensor2D, { labels, teacher }: { readonly labe
 }
 
 /** Cross-entropies (M) and slope times their gradient, written over the logits. */
-function byLabels(logits: tf.Tensor2D, labels: tf.Tensor1D, slope: tf.Scalar): [losses: tf.Tensor1D, gradient: tf.Tensor2D] {
-  const outputs = runKernel('BispikHeadLosses', { logits, labels, hardSlope: slope }, { softSlope: 0, temperature: 1 });
+function byLabels(logits: tf.Tensor2D, labels: tf.Tensor1D, slope: number): [losses: tf.Tensor1D, gradient: tf.Tensor2D] {
+  const outputs = runKernel('BispikHeadLosses', { logits, labels, hardSlope: tf.scalar(slope) }, { softSlope: 0, temperature: 1 });
   return [output(outputs, 1), output(outputs, 2)];
 }
 

@@ -23,8 +23,8 @@ export function createTeacherTask(options: TeacherTaskOptions): TrainingTask {
   const parameters = new Map(Array.from(options.teacher.parameters, ([name, tensor]) => [name, tf.variable(tensor)] as const));
   const teacher: Teacher = { config: options.teacher.config, parameters };
   const loss = (batch: TokenBatch): tf.Scalar => {
-    const { ids, labels } = batchTensors(batch.tokens, options.context);
-    return headLosses(teacherReadout(teacher, ids, options.recompute ? runRecomputed : runTidied), { labels, teacher: null }, {
+    const { ids, labels, labelled } = batchTensors(batch.tokens, options.context);
+    return headLosses(teacherReadout(teacher, ids, options.recompute ? runRecomputed : runTidied), { labels, labelled, teacher: null }, {
       softWeight: 0, hardWeight: 1, temperature: 1, chunkBytes: HEAD_CHUNK_BYTES,
     }).total;
   };

@@ -14,10 +14,17 @@ describe('tokens as tensors', () => {
   before(async () => { await prepareBackend('cpu'); });
 
   it('windows of L + 1 become L inputs and L next tokens', async () => {
-    const { ids, labels } = batchTensors(Int32Array.of(1, 2, 3, 4, 5, 6), 2);
+    const { ids, labels, labelled } = batchTensors(Int32Array.of(1, 2, 3, 4, 5, 6), 2);
     expect([ids.shape, ids.dtype, labels.dtype]).to.deep.equal([[2, 2], 'int32', 'int32']);
     expect(Array.from(await ids.data())).to.deep.equal([1, 2, 4, 5]);
     expect(Array.from(await labels.data())).to.deep.equal([2, 3, 5, 6]);
+    expect(labelled).to.equal(4);
+  });
+
+  it('a next token of −1 is no label', async () => {
+    const { labels, labelled } = batchTensors(Int32Array.of(1, 2, -1, 0, -1, 0), 2);
+    expect(Array.from(await labels.data())).to.deep.equal([2, -1, -1, 0]);
+    expect(labelled).to.equal(2);
   });
 
   it('a batch must be whole windows', () => {

@@ -18,7 +18,7 @@ async function countedPeak({ rows, vocabulary, width, chunk }: Sizes): Promise<n
   const labels = tf.zeros<tf.Rank.R1>([rows], 'int32');
   const inputs = [states, head, teacher.states, teacher.head, labels];
   const { peakBytes } = await countTraffic(() => {
-    const { value, gradients } = backward(new Map([['states', states], ['head', head]]), () => headLosses({ states, head }, { labels, teacher }, {
+    const { value, gradients } = backward(new Map([['states', states], ['head', head]]), () => headLosses({ states, head }, { labels, labelled: rows, teacher }, {
       softWeight: 1, hardWeight: 1, temperature: 2, chunkBytes: 4 * chunk * vocabulary,
     }).total);
     tf.dispose([value, ...gradients.values()]);

@@ -41,7 +41,7 @@ const readout = ([states, head]: readonly tf.Tensor[]): Readout => ({ states: st
 /** [soft, hard, total] and the gradients of 3·total with respect to states and head. */
 async function evaluate(options: HeadLossOptions): Promise<{ values: number[]; gradients: Float32Array[] }> {
   const tensors = tf.tidy(() => {
-    const targets = { labels: tf.tensor1d(LABELS, 'int32'), teacher: readout(teacherInputs.map(tensorOf)) };
+    const targets = { labels: tf.tensor1d(LABELS, 'int32'), labelled: 5, teacher: readout(teacherInputs.map(tensorOf)) };
     const at = inputs.map(tensorOf);
     const { soft, hard, total } = headLosses(readout(at), targets, options);
     return [tf.stack([soft, hard, total]), ...tf.grads((...xs) => tf.mul(headLosses(readout(xs), targets, options).total, 3))(at)];
@@ -79,7 +79,7 @@ describeOnBackends('losses on a head', () => {
 
   it('without any label the cross-entropy and its gradient are 0, not NaN', async () => {
     const tensors = tf.tidy(() => {
-      const loss = (states: tf.Tensor): tf.Scalar => headLosses({ states: states as tf.Tensor2D, head: tf.eye(2) }, { labels: tf.tensor1d([-1, -1], 'int32'), teacher: null }, {
+      const loss = (states: tf.Tensor): tf.Scalar => headLosses({ states: states as tf.Tensor2D, head: tf.eye(2) }, { labels: tf.tensor1d([-1, -1], 'int32'), labelled: 0, teacher: null }, {
         softWeight: 0, hardWeight: 1, temperature: 1, chunkBytes: 1,
       }).total;
       const { value, grad } = tf.valueAndGrad(loss)(tf.tensor2d([1, 2, 3, 4], [2, 2]));
@@ -93,7 +93,7 @@ describeOnBackends('losses on a head', () => {
     const [states, head] = [tf.tensor2d(random.floats(10), [5, 2]), tf.tensor2d(random.floats(6), [3, 2])];
     const labels = tf.tensor1d([0, 1, 2, 0, 1], 'int32');
     const before = tf.memory().numTensors;
-    const { soft, hard, total } = tf.tidy(() => ({ ...headLosses({ states, head }, { labels, teacher: { states, head } }, { softWeight: 1, hardWeight: 1, temperature: 2, chunkBytes: 24 }) }));
+    const { soft, hard, total } = tf.tidy(() => ({ ...headLosses({ states, head }, { labels, labelled: 5, teacher: { states, head } }, { softWeight: 1, hardWeight: 1, temperature: 2, chunkBytes: 24 }) }));
     expect(tf.memory().numTensors - before).to.equal(3);
     tf.dispose([soft, hard, total, states, head, labels]);
   });

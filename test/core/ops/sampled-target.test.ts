@@ -58,7 +58,7 @@ describeOnBackends('ops/sampled-target', () => {
     const nllOf = (logits: readonly number[], label: number): number => (label < 0 ? 0 : Math.log(logits.reduce((sum, x) => sum + Math.exp(x), 0)) - (logits[label] as number));
     for (const hasLabels of [true, false]) {
       const found = tf.tidy(() => ({
-        ...weightedLosses(tf.tensor2d(rows.map(({ logits }) => logits)), { labels: hasLabels ? tf.tensor1d(labels, 'int32') : null, teacher: tensors(rows) }, { soft, hard: tf.scalar(hard), temperature }),
+        ...weightedLosses(tf.tensor2d(rows.map(({ logits }) => logits)), { labels: hasLabels ? tf.tensor1d(labels, 'int32') : null, teacher: tensors(rows) }, { soft, hard, temperature }),
       }));
       const labelOf = (row: number): number => (hasLabels ? labels[row] as number : -1);
       expectClose(await found.soft.data(), rows.map((row) => lossOf(row, row.logits, temperature)), { absolute: 1e-5, relative: 1e-5 }, 'soft');
@@ -81,7 +81,7 @@ describeOnBackends('ops/sampled-target', () => {
     const readout = { states: tf.tensor2d(rows.map(({ logits }) => logits)), head: tf.eye(11) };
     const { soft, gradient } = tf.tidy(() => {
       const teacher = tensors(rows);
-      const losses = (states: tf.Tensor) => headLosses({ ...readout, states: states as tf.Tensor2D }, { labels: tf.fill([5], -1, 'int32') as tf.Tensor1D, teacher }, {
+      const losses = (states: tf.Tensor) => headLosses({ ...readout, states: states as tf.Tensor2D }, { labels: tf.fill([5], -1, 'int32') as tf.Tensor1D, labelled: 0, teacher }, {
         softWeight: 0.5, hardWeight: 0, temperature: 2, chunkBytes: 2 * 11 * 4,
       });
       return { soft: losses(readout.states).soft, gradient: tf.grad((states) => losses(states).total)(readout.states) };
