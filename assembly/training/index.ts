@@ -6,6 +6,7 @@ export { lif, lifGrad, lifScratchBytes, rateCode } from './lif';
 export { mapLoss, mapLossGrad } from './map-loss';
 export { causalSoftmax, softmaxAttention, softmaxAttentionScratchBytes } from './softmax';
 export { spikeMatMul, spikeMatMulGradW, spikeMatMulGradWScratchBytes, spikeMatMulScratchBytes } from './spike-matmul';
+export { reluMatMul, reluMatMulScratchBytes } from './relu-matmul';
 export { packSpikes } from './spikes';
 export { attention, attentionScratchBytes } from './attention';
 export { attentionGrad } from './attention-grad';

@@ -1,26 +1,14 @@
-import { copyRuns } from './layout';
 import { listFired, packedWords, sumRows32, sumRows4, twoWords } from './spikes';
+import { STRIPE, STRIPE_BYTES, copyStripe, stripesOf } from './stripes';
 
 /** Rows whose lists of fired inputs are held at once. */
 const FORWARD_ROWS: i32 = 64;
 /** Rows of dy whose spikes are sorted by input before they are added. */
 const GRADIENT_ROWS: i32 = 256;
-/**
- * Columns worked on at once, 8 registers. Their part of the summed matrix is copied to where its rows lie next to each other: apart by a
- * power of two they fall on few sets of the first-level cache and push each other out (a third slower for 256 columns).
- */
-const STRIPE: i32 = 32;
-const STRIPE_BYTES: usize = 128;
 
 /** Bytes of scratch `spikeMatMul` needs: counts and lists of the fired inputs, and the weights in stripes. */
 export function spikeMatMulScratchBytes(inputs: i32, outputs: i32): usize {
   return ((<usize>(FORWARD_ROWS * (inputs + 1))) << 2) + <usize>(inputs * stripesOf(outputs)) * STRIPE_BYTES;
-}
-
-// @ts-ignore: decorator
-@inline
-function stripesOf(columns: i32): i32 {
-  return (columns + STRIPE - 1) / STRIPE;
 }
 
 /**
@@ -50,11 +38,6 @@ export function spikeMatMul(bits: usize, w: usize, b: usize, y: usize, rows: i32
       }
     }
   }
-}
-
-/** Copies the columns from `column` on, at most a stripe, of a matrix with `stride` bytes per row. */
-function copyStripe(matrix: usize, stride: usize, stripe: usize, rows: i32, column: i32, columns: i32): void {
-  copyRuns(matrix + ((<usize>column) << 2), stride, stripe, STRIPE_BYTES, rows, min(STRIPE, columns - column));
 }
 
 /** out = init + the listed rows of a stripe, in list order; the stripe is `width` columns wide, or whole if that is more. */

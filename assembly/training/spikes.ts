@@ -31,6 +31,26 @@ export function reachedBits(ptr: usize, count: i32, threshold: f32): u64 {
   return bits;
 }
 
+/** Bit c is set when float c of the first `count` (at most 64) at `ptr` is above 0 or no number. */
+export function positiveBits(ptr: usize, count: i32): u64 {
+  let bits: u64 = 0;
+  let c = 0;
+  for (; c + 16 <= count; c += 16) {
+    const at = ptr + ((<usize>c) << 2);
+    const low = i16x8.narrow_i32x4_s(notBelow(v128.load(at)), notBelow(v128.load(at, 16)));
+    const high = i16x8.narrow_i32x4_s(notBelow(v128.load(at, 32)), notBelow(v128.load(at, 48)));
+    bits |= (<u64>i8x16.bitmask(i8x16.narrow_i16x8_s(low, high))) << c;
+  }
+  for (; c < count; c++) bits |= (<u64>!(load<f32>(ptr + ((<usize>c) << 2)) <= 0)) << c;
+  return bits;
+}
+
+// @ts-ignore: decorator
+@inline
+function notBelow(v: v128): v128 {
+  return v128.not(f32x4.le(v, f32x4.splat(0)));
+}
+
 // @ts-ignore: decorator
 @inline
 function notZero(v: v128): v128 {

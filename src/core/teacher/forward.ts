@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-import { affine } from '../ops/affine.js';
+import { affine, reluAffine } from '../ops/affine.js';
 import { layerNorm } from '../ops/layer-norm.js';
 import type { Readout } from '../ops/readout.js';
 import type { SegmentRunner } from '../ops/recompute.js';
@@ -142,6 +142,13 @@ function linear(teacher: Teacher, x: tf.Tensor2D, name: string): tf.Tensor2D {
   return teacher.config.hasBias ? affine(x, weight, teacherParameter<tf.Rank.R1>(teacher, `${name}.bias`)) : tf.matMul<tf.Tensor2D>(x, weight);
 }
 
+/** Activation and second layer of the feed-forward part. */
+function feed(teacher: Teacher, hidden: tf.Tensor2D, name: string): tf.Tensor2D {
+  const { activation, hasBias } = teacher.config;
+  if (activation !== 'relu' || !hasBias) return linear(teacher, activate(hidden, activation), name);
+  return reluAffine(hidden, teacherParameter<tf.Rank.R2>(teacher, `${name}.weight`), teacherParameter<tf.Rank.R1>(teacher, `${name}.bias`));
+}
+
 function activate(x: tf.Tensor2D, activation: Teacher['config']['activation']): tf.Tensor2D {
   switch (activation) {
     case 'relu': return tf.relu(x);
@@ -167,7 +174,7 @@ function decoderLayer<A>(
   const attended = maybe(tf.add<tf.Tensor2D>(stream, linear(teacher, context, name('self_attn.out_proj'))), 'self_attn_layer_norm', !isPre);
 
   const hidden = linear(teacher, maybe(attended, 'final_layer_norm', isPre), name('fc1'));
-  const fed = linear(teacher, activate(hidden, teacher.config.activation), name('fc2'));
+  const fed = feed(teacher, hidden, name('fc2'));
   const output = maybe(tf.add<tf.Tensor2D>(attended, fed), 'final_layer_norm', !isPre);
   return { trace: { query, key, value, attended, hidden, output }, attention };
 }

@@ -50,6 +50,7 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
   _FusedMatMul: product,
   // Spikes may be packed, so their own width is not asked.
   BispikSpikeMatMul: (call) => 2 * sizeOf(call.outputs[0]) * (input(call, 'w')?.shape[0] ?? 1),
+  BispikReluMatMul: (call) => 2 * sizeOf(call.outputs[0]) * last(input(call, 'x')),
   BispikSpikeMatMulGradW: (call) => 2 * sizeOf(call.outputs[0]) * (input(call, 's')?.shape[0] ?? 1),
   BispikSpikingAttention: attention,
   // The overlap and the spikes once more, and four products: of dValues with the values, and towards query, key and value.

@@ -3,7 +3,7 @@ import { compileKernels, instantiateModule } from '../../wasm/kernel-files.js';
 /** Every function the compiled kernels export; arguments are byte addresses, sizes, flags (0/1) and float32 values. */
 export const KERNEL_EXPORTS = [
   'gemm', 'gemmScratchBytes', 'exp', 'segmentSum', 'squaredError', 'squareSum', 'sumMiddle', 'addWrite', 'addWriteGrad', 'lif', 'lifGrad', 'lifScratchBytes', 'rateCode', 'mapLoss', 'mapLossGrad', 'causalSoftmax', 'softmaxAttention', 'softmaxAttentionScratchBytes',
-  'packSpikes', 'spikeMatMul', 'spikeMatMulScratchBytes', 'spikeMatMulGradW', 'spikeMatMulGradWScratchBytes',
+  'packSpikes', 'spikeMatMul', 'spikeMatMulScratchBytes', 'spikeMatMulGradW', 'spikeMatMulGradWScratchBytes', 'reluMatMul', 'reluMatMulScratchBytes',
   'attention', 'attentionScratchBytes', 'attentionGrad', 'attentionGradScratchBytes',
   'layerNorm', 'layerNormGrad', 'crossEntropy', 'headLosses', 'sampleRows', 'adamStep',
   'maximum', 'scaleFloats', 'copyRuns', 'gather', 'greaterEqual', 'less', 'repeatRuns', 'transposeMatrices',

@@ -12,12 +12,13 @@ import { lossKernels } from './losses.js';
 import { mapKernels } from './maps.js';
 import { matMulKernels } from './matmul.js';
 import { reduceKernels } from './reduce.js';
+import { reluMatMulKernels } from './relu-matmul.js';
 import { residualKernels } from './residual.js';
 import { sampleKernels } from './sample-rows.js';
 import { spikeMatMulKernels } from './spike-matmul.js';
 
 const GROUPS = [
-  matMulKernels, reduceKernels, residualKernels, elementwiseKernels, layoutKernels, lifKernels, spikeMatMulKernels, attentionKernels,
+  matMulKernels, reduceKernels, residualKernels, elementwiseKernels, layoutKernels, lifKernels, spikeMatMulKernels, reluMatMulKernels, attentionKernels,
   layerNormKernels, lossKernels, mapKernels, adamKernels, sampleKernels,
 ];
 

@@ -34,6 +34,7 @@ describe('operations of a kernel', () => {
   });
 
   it('a teacher’s attention: scores and context of the causal pairs', () => {
+    expect(operationsOf('BispikReluMatMul', { inputs: { x: of(3, 7), w: of(7, 5), b: of(5) }, outputs: [of(3, 5)], attrs: {} })).to.equal(2 * 3 * 5 * 7);
     expect(operationsOf('BispikSoftmaxAttention', { inputs: { query: of(12, 8), key: of(12, 8), value: of(12, 8) }, outputs: [], attrs: { batch: 3, length: 4, heads: 2 } })).to.equal(2 * 2 * 30 * 8);
   });
 
