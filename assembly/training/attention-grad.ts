@@ -1,5 +1,6 @@
 import { densityFactor, packBits, wordsOf } from './attention';
 import { bitsAt, channelsAt, countsAt, listsAt, mapAt, paddedLength, rowBytes, startsAt, STRIPE, stripesOf } from './attention-grad-layout';
+import { leastFiring, storeRowSlopes } from './map-loss';
 import { membraneGradient, RESET_SOFT, SURROGATE_ATAN } from './neuron';
 import { clearFloats, firstLanes, loadFloats, storeFloats, sumLanes, transposeBlock } from './simd';
 import { listBits, reachedBits, sumRows, sumRows32 } from './spikes';
@@ -13,17 +14,18 @@ import { listBits, reachedBits, sumRows, sumRows32 } from './spikes';
  * of it in registers. What lies beyond the diagonal is 0.
  */
 
-/** dqkv (T, B, L, 3D), dGain (H), dDistanceBias (H, maxDistance). dMeanMap, dCounts and dDensity are 0 where nothing depends on these outputs. */
+/** dqkv (T, B, L, 3D), dGain (H), dDistanceBias (H, maxDistance). dMeanMap, dCounts, dDensity and dLoss (with its target) are 0 where nothing depends on these outputs. */
 export function attentionGrad(
-  dValues: usize, dMeanMap: usize, dCounts: usize, dDensity: usize, qkv: usize, gain: usize, membrane: usize, dqkv: usize, dGain: usize, dDistanceBias: usize,
+  dValues: usize, dMeanMap: usize, dLoss: usize, dCounts: usize, dDensity: usize, target: usize, qkv: usize, gain: usize, membrane: usize, dqkv: usize, dGain: usize, dDistanceBias: usize,
   timeSteps: i32, batch: i32, length: i32, width: i32, heads: i32, maxDistance: i32,
-  decay: f32, threshold: f32, reset: i32, surrogate: i32, alpha: f32, detach: bool, scratch: usize,
+  decay: f32, threshold: f32, reset: i32, surrogate: i32, alpha: f32, detach: bool, rateFactor: f32, factor: f32, scratch: usize,
 ): void {
   const headWidth = width / heads;
   const map = ((<usize>length * length) << 2);
   const rowV = (<usize>width) << 2;
   const rowQ = rowV * 3;
   const ofEvery: f32 = dDensity == 0 ? 0 : load<f32>(dDensity) * densityFactor(timeSteps, batch, heads, length);
+  const rateSlope: f32 = dLoss == 0 ? 0 : load<f32>(dLoss) * (2 * rateFactor), slope: f32 = dLoss == 0 ? 0 : load<f32>(dLoss) * (2 * factor);
   memory.fill(scratch, 0, mapAt(0, timeSteps + 1, length));
   memory.fill(dGain, 0, (<usize>heads) << 2);
   memory.fill(dDistanceBias, 0, (<usize>heads * maxDistance) << 2);
@@ -37,7 +39,7 @@ export function attentionGrad(
       const stepQ = <usize>batch * length * rowQ, stepV = <usize>batch * length * rowV, stepU = <usize>(batch * heads) * map;
       spikeGradients(dValues + out, rowV, stepV, qkv + at + 2 * rowV, rowQ, stepQ, timeSteps, length, headWidth, scratch);
       neuronGradients(
-        dMeanMap == 0 ? 0 : dMeanMap + pair, dCounts == 0 ? 0 : dCounts + ((<usize>(b * heads + h) * length) << 2), ofEvery, membrane + pair, stepU, dDistanceBias + ((<usize>h * maxDistance) << 2),
+        dMeanMap == 0 ? 0 : dMeanMap + pair, dLoss == 0 ? 0 : target + pair, rateSlope, slope, dCounts == 0 ? 0 : dCounts + ((<usize>(b * heads + h) * length) << 2), ofEvery, membrane + pair, stepU, dDistanceBias + ((<usize>h * maxDistance) << 2),
         timeSteps, length, decay, threshold, reset, surrogate, alpha, detach, scratch,
       );
       const gainAt = (<usize>h) << 2;
@@ -77,20 +79,34 @@ function spikeGradients(
   }
 }
 
-/** Completes the maps of ∂loss/∂a, `ofEvery` being a share of every one, replaces them by those of ∂loss/∂I, 0 for future keys, and adds up ∂loss/∂(distance bias). */
+/**
+ * Completes the maps of ∂loss/∂a by what comes from the mean map, from its comparison with a target, from the counts, and `ofEvery`; replaces them by those of
+ * ∂loss/∂I, 0 for future keys, and adds up ∂loss/∂(distance bias).
+ */
 function neuronGradients(
-  dMeanMap: usize, dCounts: usize, ofEvery: f32, membrane: usize, stepU: usize, dDistanceBias: usize, timeSteps: i32, length: i32,
+  dMeanMap: usize, target: usize, rateSlope: f32, slope: f32, dCounts: usize, ofEvery: f32, membrane: usize, stepU: usize, dDistanceBias: usize, timeSteps: i32, length: i32,
   decay: f32, threshold: f32, reset: i32, surrogate: i32, alpha: f32, detach: bool, scratch: usize,
 ): void {
   const row = rowBytes(length);
-  // The transposed map is not in use here; its first row serves the distance sums: distance d is at length − 1 − d.
+  const mapBytes = <usize>paddedLength(length) * row;
+  // The transposed map is not in use here. Its first rows serve the distance sums: distance d is at length − 1 − d. Its fourth is a row of slopes.
   const distances = mapAt(scratch, timeSteps, length);
+  const slopes = distances + 3 * row;
   memory.fill(distances, 0, 2 * row + 16);
-  if (reset == RESET_SOFT && surrogate == SURROGATE_ATAN && detach) {
-    // The usual neurons, compiled for themselves.
-    chargedRows(dMeanMap, dCounts, ofEvery, membrane, stepU, distances, timeSteps, length, decay, threshold, RESET_SOFT, SURROGATE_ATAN, alpha, true, scratch);
-  } else {
-    chargedRows(dMeanMap, dCounts, ofEvery, membrane, stepU, distances, timeSteps, length, decay, threshold, reset, surrogate, alpha, detach, scratch);
+  const isUsual = reset == RESET_SOFT && surrogate == SURROGATE_ATAN && detach;
+  const least = leastFiring(timeSteps, decay, threshold);
+  for (let i = 0; i < length; i++) {
+    const rowAt = (<usize>i * length) << 2;
+    const u = membrane + rowAt, entries = scratch + <usize>i * row, into = distances + ((<usize>(length - 1 - i)) << 2);
+    const ofRow: f32 = dCounts == 0 ? ofEvery : load<f32>(dCounts + ((<usize>i) << 2)) + ofEvery;
+    let ofMap: usize = dMeanMap == 0 ? 0 : dMeanMap + rowAt;
+    if (target != 0) {
+      storeRowSlopes(u, stepU, target + rowAt, slopes, i, length, timeSteps, decay, threshold, reset, least, rateSlope, slope);
+      ofMap = slopes;
+    }
+    // The usual neurons are compiled for themselves.
+    if (isUsual) chargedRow(ofMap, ofRow, u, stepU, entries, mapBytes, into, i, timeSteps, decay, threshold, RESET_SOFT, SURROGATE_ATAN, alpha, true);
+    else chargedRow(ofMap, ofRow, u, stepU, entries, mapBytes, into, i, timeSteps, decay, threshold, reset, surrogate, alpha, detach);
   }
   for (let d = 0; d < length; d++) {
     const at = dDistanceBias + ((<usize>d) << 2);
@@ -98,38 +114,33 @@ function neuronGradients(
   }
 }
 
+/** Query i: all time steps of its row of the maps at `entries`, and its share of the distance sums. `ofMap` is ∂loss/∂(mean map) of the row, or 0. */
 // @ts-ignore: decorator
 @inline
-function chargedRows(
-  dMeanMap: usize, dCounts: usize, ofEvery: f32, membrane: usize, stepU: usize, distances: usize, timeSteps: i32, length: i32,
-  decay: f32, threshold: f32, reset: i32, surrogate: i32, alpha: f32, detach: bool, scratch: usize,
+function chargedRow(
+  ofMap: usize, ofRow: f32, membrane: usize, stepU: usize, entries: usize, mapBytes: usize, distances: usize, i: i32, timeSteps: i32,
+  decay: f32, threshold: f32, reset: i32, surrogate: i32, alpha: f32, detach: bool,
 ): void {
-  const row = rowBytes(length);
-  const mapBytes = <usize>paddedLength(length) * row;
-  const decays = f32x4.splat(decay), thresholds = f32x4.splat(threshold), steps = f32x4.splat(<f32>timeSteps);
-  for (let i = 0; i < length; i++) {
-    const rowAt = (<usize>i * length) << 2;
-    const ofRow = f32x4.splat(dCounts == 0 ? ofEvery : load<f32>(dCounts + ((<usize>i) << 2)) + ofEvery);
-    for (let j = 0; j <= i; j += 4) {
-      const at = (<usize>j) << 2;
-      const lanes = i + 1 - j;
-      const causal = firstLanes(lanes);
-      const ofPair = dMeanMap == 0 ? ofRow : f32x4.add(f32x4.div(loadFloats(dMeanMap + rowAt + at, lanes), steps), ofRow);
-      let entry = scratch + <usize>(timeSteps - 1) * mapBytes + <usize>i * row + at;
-      let u = membrane + <usize>(timeSteps - 1) * stepU + rowAt + at;
-      let later = f32x4.splat(0), sum = later;
-      for (let t = timeSteps - 1; t >= 0; t--) {
-        const ds = f32x4.add(v128.load(entry), ofPair);
-        later = membraneGradient(ds, loadFloats(u, lanes), later, decays, thresholds, reset, surrogate, alpha, detach);
-        later = v128.and(later, causal);
-        v128.store(entry, later);
-        sum = f32x4.add(sum, later);
-        entry -= mapBytes;
-        u -= stepU;
-      }
-      const into = distances + ((<usize>(length - 1 - i + j)) << 2);
-      v128.store(into, f32x4.add(v128.load(into), sum));
+  const decays = f32x4.splat(decay), thresholds = f32x4.splat(threshold), steps = f32x4.splat(<f32>timeSteps), ofAll = f32x4.splat(ofRow);
+  for (let j = 0; j <= i; j += 4) {
+    const at = (<usize>j) << 2;
+    const lanes = i + 1 - j;
+    const causal = firstLanes(lanes);
+    const ofPair = ofMap == 0 ? ofAll : f32x4.add(f32x4.div(loadFloats(ofMap + at, lanes), steps), ofAll);
+    let entry = entries + <usize>(timeSteps - 1) * mapBytes + at;
+    let u = membrane + <usize>(timeSteps - 1) * stepU + at;
+    let later = f32x4.splat(0), sum = later;
+    for (let t = timeSteps - 1; t >= 0; t--) {
+      const ds = f32x4.add(v128.load(entry), ofPair);
+      later = membraneGradient(ds, loadFloats(u, lanes), later, decays, thresholds, reset, surrogate, alpha, detach);
+      later = v128.and(later, causal);
+      v128.store(entry, later);
+      sum = f32x4.add(sum, later);
+      entry -= mapBytes;
+      u -= stepU;
     }
+    const into = distances + at;
+    v128.store(into, f32x4.add(v128.load(into), sum));
   }
 }
 

@@ -1,3 +1,4 @@
+import { addRowSquares, leastFiring, lossOf, SQUARES_BYTES } from './map-loss';
 import { carriedMembrane, fire } from './neuron';
 import { clearFloats, firstLanes, loadFloats, storeFloats } from './simd';
 import { firedBits, listBits, sumRows } from './spikes';
@@ -21,12 +22,12 @@ export function paddedRow(length: i32): usize {
   return (<usize>((length + 3) & ~3)) << 2;
 }
 
-/** Scratch: key bits (T, L, words) u64, one query, overlaps (T, L), reversed distance bias, fired bits (T, L), a list. */
+/** Scratch: sums of squares, key bits (T, L, words) u64, one query, overlaps (T, L), reversed distance bias, fired bits (T, L), a list, a row of the mean map. */
 export function attentionScratchBytes(timeSteps: i32, length: i32, headWidth: i32): usize {
   const row = paddedRow(length);
   const words = <usize>wordsOf(headWidth);
   const firedWords = <usize>((length + 63) >> 6);
-  return ((<usize>(timeSteps * length + 1) * words) << 3) + ((<usize>timeSteps * firedWords) << 3) + <usize>(timeSteps + 2) * row + 16;
+  return ((<usize>(timeSteps * length + 1) * words) << 3) + ((<usize>timeSteps * firedWords) << 3) + <usize>(timeSteps + 3) * row + 16 + SQUARES_BYTES;
 }
 
 /** Spikes of all B·H·L queries → their share of the causal pairs and time steps. */
@@ -36,17 +37,21 @@ export function densityFactor(timeSteps: i32, batch: i32, heads: i32, length: i3
   return <f32>(2.0 / (<f64>timeSteps * <f64>batch * <f64>heads * <f64>length * <f64>(length + 1)));
 }
 
-/** values (T, B, L, D), meanMap (B, H, L, L), counts (B, H, L), density (1) and membrane from qkv, gain (H) and distanceBias (H, maxDistance). */
+/**
+ * values (T, B, L, D), meanMap (B, H, L, L), counts (B, H, L), density (1) and membrane from qkv, gain (H) and distanceBias (H, maxDistance). With a target
+ * (B, H, L, L), 0 beyond the diagonal, the loss of the mean map against it, and no map (`meanMap` 0); else `target` is 0.
+ */
 export function attention(
-  qkv: usize, gain: usize, distanceBias: usize, values: usize, meanMap: usize, counts: usize, density: usize, membrane: usize,
+  qkv: usize, gain: usize, distanceBias: usize, target: usize, values: usize, meanMap: usize, loss: usize, counts: usize, density: usize, membrane: usize,
   timeSteps: i32, batch: i32, length: i32, width: i32, heads: i32, maxDistance: i32,
-  decay: f32, threshold: f32, reset: i32, scratch: usize,
+  decay: f32, threshold: f32, reset: i32, rateFactor: f32, factor: f32, scratch: usize,
 ): void {
   const headWidth = width / heads;
   const map = ((<usize>length * length) << 2);
   const rowV = (<usize>width) << 2;
   const rowQ = rowV * 3;
   let total: i64 = 0;
+  memory.fill(scratch, 0, SQUARES_BYTES);
   for (let b = 0; b < batch; b++) {
     for (let h = 0; h < heads; h++) {
       const head = ((<usize>h * headWidth) << 2);
@@ -55,29 +60,32 @@ export function attention(
         qkv + sequence * rowQ + head, rowQ, <usize>batch * length * rowQ, rowV,
         load<f32>(gain + ((<usize>h) << 2)), distanceBias + ((<usize>h * maxDistance) << 2),
         values + sequence * rowV + head, <usize>batch * length * rowV,
-        meanMap + <usize>(b * heads + h) * map, counts + ((<usize>(b * heads + h) * length) << 2), membrane + <usize>(b * heads + h) * map, <usize>(batch * heads) * map,
+        target == 0 ? 0 : target + <usize>(b * heads + h) * map, meanMap == 0 ? 0 : meanMap + <usize>(b * heads + h) * map, counts + ((<usize>(b * heads + h) * length) << 2), membrane + <usize>(b * heads + h) * map, <usize>(batch * heads) * map,
         timeSteps, length, headWidth, decay, threshold, reset, scratch,
       );
     }
   }
   store<f32>(density, <f32>total * densityFactor(timeSteps, batch, heads, length));
+  if (target != 0) store<f32>(loss, lossOf(scratch, rateFactor, factor));
 }
 
 /** One head of one sequence; `step…` are the distances in bytes between time steps. Returns how many attention spikes there were. */
 function attendHead(
   q: usize, rowQ: usize, stepQ: usize, rowV: usize, gain: f32, distanceBias: usize,
-  values: usize, stepV: usize, meanMap: usize, counts: usize, membrane: usize, stepU: usize,
+  values: usize, stepV: usize, target: usize, meanMap: usize, counts: usize, membrane: usize, stepU: usize,
   timeSteps: i32, length: i32, headWidth: i32, decay: f32, threshold: f32, reset: i32, scratch: usize,
 ): i64 {
   const words = wordsOf(headWidth);
   const row = paddedRow(length);
   const firedWords = (length + 63) >> 6;
-  const keys = scratch;
+  const keys = scratch + SQUARES_BYTES;
   const query = keys + ((<usize>(timeSteps * length * words)) << 3);
   const fired = query + ((<usize>words) << 3);
   const overlaps = fired + ((<usize>(timeSteps * firedWords)) << 3);
   const biases = overlaps + <usize>timeSteps * row;
   const list = biases + row + 16;
+  const meanRow = list + row;
+  const least = leastFiring(timeSteps, decay, threshold);
   for (let t = 0; t < timeSteps; t++) {
     packBits(q + <usize>t * stepQ + rowV, rowQ, length, headWidth, keys + ((<usize>(t * length * words)) << 3));
   }
@@ -91,9 +99,10 @@ function attendHead(
     clearFloats(fired, timeSteps * firedWords * 2);
     const rowAt = (<usize>i * length) << 2;
     chargeRow(
-      overlaps, row, biases + ((<usize>(length - 1 - i)) << 2), gain, membrane + rowAt, stepU, meanMap + rowAt, fired, firedWords,
+      overlaps, row, biases + ((<usize>(length - 1 - i)) << 2), gain, membrane + rowAt, stepU, meanMap == 0 ? meanRow : meanMap + rowAt, fired, firedWords,
       timeSteps, i, length, decay, threshold, reset,
     );
+    if (target != 0) addRowSquares(meanRow, target + rowAt, scratch, i, length, timeSteps, decay, threshold, reset, least);
     let count = 0;
     for (let t = 0; t < timeSteps; t++) {
       let end = list;

@@ -3,7 +3,6 @@ export { exp, greaterEqual, less, maximum, scaleFloats } from './elementwise';
 export { addWrite, addWriteGrad } from './residual';
 export { segmentSum, squaredError, squareSum, sumMiddle } from './reduce';
 export { lif, lifGrad, lifScratchBytes, rateCode } from './lif';
-export { mapLoss, mapLossGrad } from './map-loss';
 export { causalSoftmax, softmaxAttention, softmaxAttentionScratchBytes } from './softmax';
 export { spikeMatMul, spikeMatMulGradW, spikeMatMulGradWScratchBytes, spikeMatMulScratchBytes } from './spike-matmul';
 export { reluMatMul, reluMatMulScratchBytes } from './relu-matmul';

@@ -1,71 +1,71 @@
 import { rateVector } from './lif';
-import { RESET_SOFT } from './neuron';
-import { clearFloats, highDoubles, loadFloats, lowDoubles, storeFloats, sumDoubles } from './simd';
+import { fire } from './neuron';
+import { highDoubles, loadFloats, lowDoubles, sumDoubles } from './simd';
 
 /**
- * loss = rateFactor·Σ(x − rate)² + factor·Σ(x − target)² over causal maps (maps, n, n), which are 0 above the diagonal. `rate` is how often a neuron
- * without gain and bias fires in `timeSteps` steps of the constant current `target`. Squares are accumulated in float64.
+ * rateFactor·Σ(x − rate)² + factor·Σ(x − target)² over the causal part of maps, a row at a time: x is how often attention neurons fired in T steps, `rate` how
+ * often a neuron without gain and bias fires that is fed the target as a constant current. Membranes and targets are 0 behind the diagonal. Squares are accumulated in float64.
  */
-export function mapLoss(
-  x: usize, target: usize, loss: usize, maps: i32, n: i32, timeSteps: i32, decay: f32, threshold: f32, reset: i32, rateFactor: f32, factor: f32,
-): void {
-  // The usual neuron is compiled for itself.
-  if (reset == RESET_SOFT) addSquares(x, target, loss, maps, n, timeSteps, decay, threshold, RESET_SOFT, rateFactor, factor);
-  else addSquares(x, target, loss, maps, n, timeSteps, decay, threshold, reset, rateFactor, factor);
+
+/** Bytes of the sums of squares that `addRowSquares` adds to. */
+export const SQUARES_BYTES: usize = 64;
+
+/** No constant current below this fires within T steps: u[T] = current·Σ decay^k reaches the threshold first, less what rounding may do to it. */
+export function leastFiring(timeSteps: i32, decay: f32, threshold: f32): f32 {
+  let reach: f64 = 0;
+  for (let t = 0; t < timeSteps; t++) reach = reach * <f64>decay + 1;
+  return <f32>(0.999 * <f64>threshold / reach);
 }
 
+/** Rates of four neurons; most targets are too small to fire, and are not run. */
 // @ts-ignore: decorator
 @inline
-function addSquares(
-  x: usize, target: usize, loss: usize, maps: i32, n: i32, timeSteps: i32, decay: f32, threshold: f32, reset: i32, rateFactor: f32, factor: f32,
+function rateOf(target: v128, least: v128, timeSteps: i32, decay: f32, threshold: f32, reset: i32): v128 {
+  return v128.any_true(f32x4.ge(target, least)) ? rateVector(target, timeSteps, decay, threshold, reset) : f32x4.splat(0);
+}
+
+/** Adds the squares of row i of maps of n × n entries to the four pairs of sums at `sums`. */
+export function addRowSquares(
+  x: usize, target: usize, sums: usize, i: i32, n: i32, timeSteps: i32, decay: f32, threshold: f32, reset: i32, least: f32,
 ): void {
-  let lowRate = f64x2.splat(0), highRate = lowRate, low = lowRate, high = lowRate;
-  for (let row = 0; row < maps * n; row++) {
-    for (let j = 0; j <= row % n; j += 4) {
-      const at = (<usize>j) << 2;
-      const value = loadFloats(x + at, n - j), wanted = loadFloats(target + at, n - j);
-      const fromRate = f32x4.sub(value, rateVector(wanted, timeSteps, decay, threshold, reset));
-      const difference = f32x4.sub(value, wanted);
-      const rateSquare = f32x4.mul(fromRate, fromRate), square = f32x4.mul(difference, difference);
-      lowRate = f64x2.add(lowRate, lowDoubles(rateSquare));
-      highRate = f64x2.add(highRate, highDoubles(rateSquare));
-      low = f64x2.add(low, lowDoubles(square));
-      high = f64x2.add(high, highDoubles(square));
-    }
-    x += (<usize>n) << 2;
-    target += (<usize>n) << 2;
+  const leasts = f32x4.splat(least);
+  let lowRate = v128.load(sums), highRate = v128.load(sums, 16), low = v128.load(sums, 32), high = v128.load(sums, 48);
+  for (let j = 0; j <= i; j += 4) {
+    const at = (<usize>j) << 2;
+    const value = loadFloats(x + at, n - j), wanted = loadFloats(target + at, n - j);
+    const fromRate = f32x4.sub(value, rateOf(wanted, leasts, timeSteps, decay, threshold, reset));
+    const difference = f32x4.sub(value, wanted);
+    const rateSquare = f32x4.mul(fromRate, fromRate), square = f32x4.mul(difference, difference);
+    lowRate = f64x2.add(lowRate, lowDoubles(rateSquare));
+    highRate = f64x2.add(highRate, highDoubles(rateSquare));
+    low = f64x2.add(low, lowDoubles(square));
+    high = f64x2.add(high, highDoubles(square));
   }
-  store<f32>(loss, <f32>sumDoubles(f64x2.add(lowRate, highRate)) * rateFactor + <f32>sumDoubles(f64x2.add(low, high)) * factor);
+  v128.store(sums, lowRate);
+  v128.store(sums, highRate, 16);
+  v128.store(sums, low, 32);
+  v128.store(sums, high, 48);
 }
 
-/** dx (maps, n, n) = rateSlope·(x − rate) + slope·(x − target), each slope being the float at `dy` times a factor; 0 above the diagonal. */
-export function mapLossGrad(
-  x: usize, target: usize, dy: usize, dx: usize, maps: i32, n: i32, timeSteps: i32, decay: f32, threshold: f32, reset: i32, rateFactor: f32, factor: f32,
-): void {
-  const rateSlope = load<f32>(dy) * rateFactor, slope = load<f32>(dy) * factor;
-  if (reset == RESET_SOFT) storeSlopes(x, target, dx, maps, n, timeSteps, decay, threshold, RESET_SOFT, rateSlope, slope);
-  else storeSlopes(x, target, dx, maps, n, timeSteps, decay, threshold, reset, rateSlope, slope);
+/** The loss that the sums of squares make. */
+export function lossOf(sums: usize, rateFactor: f32, factor: f32): f32 {
+  const rate = sumDoubles(f64x2.add(v128.load(sums), v128.load(sums, 16)));
+  return <f32>rate * rateFactor + <f32>sumDoubles(f64x2.add(v128.load(sums, 32), v128.load(sums, 48))) * factor;
 }
 
-// @ts-ignore: decorator
-@inline
-function storeSlopes(
-  x: usize, target: usize, dx: usize, maps: i32, n: i32, timeSteps: i32, decay: f32, threshold: f32, reset: i32, rateSlope: f32, slope: f32,
+/** slopes = rateSlope·(x − rate) + slope·(x − target) of row i in whole vectors, x from the membranes of the row at T steps `stepU` apart. */
+export function storeRowSlopes(
+  membrane: usize, stepU: usize, target: usize, slopes: usize, i: i32, n: i32,
+  timeSteps: i32, decay: f32, threshold: f32, reset: i32, least: f32, rateSlope: f32, slope: f32,
 ): void {
-  const rateSlopes = f32x4.splat(rateSlope), slopes = f32x4.splat(slope);
-  const rowBytes = (<usize>n) << 2;
-  for (let row = 0; row < maps * n; row++) {
-    const i = row % n;
-    for (let j = 0; j <= i; j += 4) {
-      const at = (<usize>j) << 2;
-      const value = loadFloats(x + at, n - j), wanted = loadFloats(target + at, n - j);
-      const fromRate = f32x4.mul(f32x4.sub(value, rateVector(wanted, timeSteps, decay, threshold, reset)), rateSlopes);
-      storeFloats(dx + at, f32x4.add(f32x4.mul(f32x4.sub(value, wanted), slopes), fromRate), n - j);
-    }
-    const done = (i & ~3) + 4;
-    if (done < n) clearFloats(dx + ((<usize>done) << 2), n - done);
-    x += rowBytes;
-    target += rowBytes;
-    dx += rowBytes;
+  const thresholds = f32x4.splat(threshold), leasts = f32x4.splat(least), steps = f32x4.splat(<f32>timeSteps);
+  const ofRate = f32x4.splat(rateSlope), ofTarget = f32x4.splat(slope);
+  for (let j = 0; j <= i; j += 4) {
+    const at = (<usize>j) << 2;
+    let sum = f32x4.splat(0);
+    for (let t = 0; t < timeSteps; t++) sum = f32x4.add(sum, fire(loadFloats(membrane + <usize>t * stepU + at, n - j), thresholds));
+    const value = f32x4.div(sum, steps), wanted = loadFloats(target + at, n - j);
+    const fromRate = f32x4.mul(f32x4.sub(value, rateOf(wanted, leasts, timeSteps, decay, threshold, reset)), ofRate);
+    v128.store(slopes + at, f32x4.add(f32x4.mul(f32x4.sub(value, wanted), ofTarget), fromRate));
   }
 }

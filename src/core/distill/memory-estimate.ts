@@ -50,8 +50,8 @@ export type Shares = Readonly<Record<string, number>>;
 /**
  * Predicts the peak of the values that are alive at once, as the kernels of `wasm` and `webgpu` make them: the largest of the moments of a step. Letters as in
  * the documentation: n = B·L tokens, M = T·n rows, one map B·H·L². A recorded block keeps the current of every neuron layer (2D + 3D + D + F, the first
- * stream without time), the spikes that enter matrices (2E + D + F, in bits where those can be packed) and attention (3D), the attention membranes (T maps) and the differences to the teacher (2 maps,
- * 6 row-normalised).
+ * stream without time), the spikes that enter matrices (2E + D + F, in bits where those can be packed) and attention (3D), the attention membranes (T maps) and what the comparison with the teacher needs (a copy of
+ * its maps where heads are chosen from them, 6 maps row-normalised).
  * With recomputation only one block at a time keeps these, and every block its stream. Memory a backend holds in reserve is not in it.
  */
 export function estimateMemory(sizes: StepSizes): MemoryEstimate {
@@ -110,11 +110,12 @@ function matrixSpikes(sizes: StepSizes, width: number): number {
 /** What a recorded block keeps for its backward pass. */
 function keptByBlock(sizes: StepSizes, layer: number): { currents: number; spikes: number; maps: number } {
   const { D, E, F, T, tokens, row, map, writes } = unitsOf(sizes);
-  const differences = sizes.attentionLoss === null ? 0 : sizes.attentionLoss === 'raw' ? 2 : 6;
+  const chosen = sizes.teacher.heads === sizes.student.heads ? 0 : 1;
+  const compared = sizes.attentionLoss === null ? 0 : sizes.attentionLoss === 'raw' ? chosen : 6;
   return {
     currents: (layer === 0 ? tokens * D : row * D) + row * ((5 + writes) * D + F),
     spikes: 2 * matrixSpikes(sizes, E) + matrixSpikes(sizes, D) + matrixSpikes(sizes, F) + row * 3 * D,
-    maps: sizes.streamsAttention ? 4 * map / sizes.context : (T + differences) * map,
+    maps: sizes.streamsAttention ? 4 * map / sizes.context : (T + compared) * map,
   };
 }
 
@@ -186,7 +187,7 @@ function blockMoments(sizes: StepSizes, layer: number): Moment[] {
   const streams = { 'gradients of the stream': row * D * (isAgain ? 3 : 2) };
   return [
     { name: `the feed-forward neurons of block ${layer}, backward`, shares: { ...common, ...feedForward, ...streams, 'gradients of currents and spikes': 2 * row * F, 'gradients of a matrix': F * D } },
-    { name: `the attention of block ${layer}, backward`, shares: { ...common, ...afterwards, ...streams, 'gradients of currents and spikes': 4 * row * D, 'gradients of maps': streamsAttention ? 0 : (sizes.attentionLoss === 'row-normalised' ? 3 : 1) * map } },
+    { name: `the attention of block ${layer}, backward`, shares: { ...common, ...afterwards, ...streams, 'gradients of currents and spikes': 4 * row * D, 'gradients of maps': !streamsAttention && sizes.attentionLoss === 'row-normalised' ? 3 * map : 0 } },
   ];
 }
 

@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-import { applyCustomOp, hasKernel, output, runKernel } from './kernels.js';
 import type { LifNeuron } from './lif.js';
-import { encodeRate, lifAttrs } from './lif.js';
+import { encodeRate } from './lif.js';
+import { hasMappedAttention, mappedAttention } from './mapped-attention.js';
 import { squaredError } from './reduce.js';
 import type { AttentionStream } from './softmax-attention.js';
 import { streamProbabilities } from './softmax-attention.js';
@@ -66,11 +66,15 @@ export interface AlignedValues extends AttentionValues {
 
 /**
  * Spiking attention and the loss that aligns its spikes with the teacher's attention (SAA, see `mapLoss`). A target that is a stream is compared
- * tile by tile where the backend has kernels for that, and neither map is made. Differentiable in qkv, gain and distanceBias; no gradient reaches the teacher.
+ * tile by tile where the backend has kernels for that, and neither map is made; one of maps, in the raw form, query by query, and no map of the student's is. Differentiable in qkv, gain and distanceBias; no gradient reaches the teacher.
  */
 export function alignedAttention(input: AttentionInput, neuron: LifNeuron, target: AlignmentTarget): AlignedValues {
   const { teacher } = target;
   if (teacher.kind === 'stream' && hasTiles(input, neuron)) return tiledAlignment(input, neuron, { ...target, teacher });
+  if (target.form === 'raw' && hasMappedAttention()) {
+    const probabilities = targetMaps(target);
+    return mappedAttention(input, neuron, { target: probabilities, ...rawFactors(probabilities.shape, target.gamma) });
+  }
   return composedAlignment(input, neuron, target);
 }
 
@@ -78,8 +82,7 @@ export function alignedAttention(input: AttentionInput, neuron: LifNeuron, targe
 export function composedAlignment(input: AttentionInput, neuron: LifNeuron, target: AlignmentTarget): AlignedValues {
   return tf.tidy(() => {
     const { meanMap, ...attention } = spikingAttention(input, neuron);
-    const probabilities = target.teacher.kind === 'maps' ? target.teacher.probabilities : streamProbabilities(target.teacher);
-    return { ...attention, loss: mapLoss(meanMap, selectHeads(probabilities, target.headMap), { ...target, neuron }) };
+    return { ...attention, loss: mapLoss(meanMap, targetMaps(target), { ...target, neuron }) };
   });
 }
 
@@ -95,25 +98,15 @@ export function mapLoss(map: tf.Tensor4D, target: tf.Tensor4D, how: { readonly n
 type Comparison = Parameters<typeof mapLoss>[2];
 
 function rawLoss(map: tf.Tensor4D, target: tf.Tensor4D, how: Comparison): tf.Scalar {
-  const [batch, heads, length] = map.shape;
-  const entries = (batch * heads * length * (length + 1)) / 2;
-  if (hasKernel('BispikMapLoss')) return fusedRawLoss(map, target, { neuron: how.neuron, factors: { rateFactor: how.gamma / entries, factor: (1 - how.gamma) / entries } });
+  const { rateFactor, factor } = rawFactors(map.shape, how.gamma);
   // Future entries are 0 in the map, in the probabilities and (threshold > 0) in their rate, so summing everything is exact.
-  const rate = squaredError(map, encodeRate(target, how.neuron), how.gamma / entries);
-  return tf.add(rate, squaredError(map, target, (1 - how.gamma) / entries));
+  return tf.add(squaredError(map, encodeRate(target, how.neuron), rateFactor), squaredError(map, target, factor));
 }
 
-/** The same in one pass each way, which computes the rates instead of keeping them. */
-function fusedRawLoss(map: tf.Tensor4D, target: tf.Tensor4D, { neuron, factors }: { neuron: LifNeuron; factors: { rateFactor: number; factor: number } }): tf.Scalar {
-  const attrs = { ...lifAttrs(neuron), ...factors };
-  return applyCustomOp({
-    inputs: [map],
-    forward: (save) => {
-      save([map, target]);
-      return output(runKernel('BispikMapLoss', { x: map, target }, attrs), 0);
-    },
-    backward: (dy, saved) => runKernel('BispikMapLossGrad', { x: output(saved, 0), target: output(saved, 1), dy }, attrs),
-  }) as tf.Scalar;
+/** What a squared difference weighs: a share of the mean over causal entries. */
+function rawFactors([batch, heads, length]: readonly [number, number, number, number], gamma: number): { readonly rateFactor: number; readonly factor: number } {
+  const entries = (batch * heads * length * (length + 1)) / 2;
+  return { rateFactor: gamma / entries, factor: (1 - gamma) / entries };
 }
 
 function rowNormalisedLoss(map: tf.Tensor4D, target: tf.Tensor4D, how: Comparison): tf.Scalar {
@@ -125,6 +118,11 @@ function rowNormalisedLoss(map: tf.Tensor4D, target: tf.Tensor4D, how: Compariso
   const rate = tf.sum(tf.squaredDifference(student, distribution(rates)));
   const direct = tf.sum(tf.squaredDifference(student, target));
   return tf.div(tf.add(tf.mul(rate, how.gamma), tf.mul(direct, 1 - how.gamma)), batch * heads * length);
+}
+
+/** The probabilities of the heads that are compared with, (B, H, L, L). */
+function targetMaps({ teacher, headMap }: AlignmentTarget): tf.Tensor4D {
+  return selectHeads(teacher.kind === 'maps' ? teacher.probabilities : streamProbabilities(teacher), headMap);
 }
 
 function selectHeads(probabilities: tf.Tensor4D, headMap: readonly number[]): tf.Tensor4D {

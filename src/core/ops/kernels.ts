@@ -6,7 +6,7 @@ export type SpikingKernel =
   | 'BispikReluMatMul'
   | 'BispikLayerNorm' | 'BispikLayerNormGrad'
   | 'BispikTiledAttention' | 'BispikAlignedAttention' | 'BispikStreamedAttention'
-  | 'BispikSquaredError' | 'BispikSquareSums' | 'BispikRateCode' | 'BispikScale' | 'BispikMapLoss' | 'BispikMapLossGrad' | 'BispikPlainLif' | 'BispikCausalSoftmax' | 'BispikSoftmaxAttention'
+  | 'BispikSquaredError' | 'BispikSquareSums' | 'BispikRateCode' | 'BispikScale' | 'BispikMappedAttention' | 'BispikPlainLif' | 'BispikCausalSoftmax' | 'BispikSoftmaxAttention'
   | 'BispikCrossEntropy' | 'BispikHeadLosses' | 'BispikSampleRows';
 
 /** True when the active backend has its own version of a kernel. */

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import { registerLif } from './lif.js';
+import { registerMappedAttention } from './mapped-attention.js';
 import { registerRecompute } from './recompute.js';
 import { registerResidual } from './residual.js';
 import { registerSpikingAttention } from './spiking-attention.js';
@@ -17,4 +18,5 @@ export function registerOperations(): void {
   registerResidual(tf.getBackend());
   registerRecompute(tf.getBackend());
   registerTiledAttention();
+  registerMappedAttention();
 }

@@ -48,24 +48,30 @@ export function registerSpikingAttention(backendName: string): void {
   }
   spareAbsentGradients(KERNEL); // nothing ever depends on the membranes, and not all else is always used
   if (tf.getGradient(KERNEL) == null) {
-    tf.registerGradient({ kernelName: KERNEL, inputsToSave: ['qkv', 'gain', 'distanceBias'], outputsToSave: [false, false, false, false, true], gradFunc });
+    tf.registerGradient({
+      kernelName: KERNEL, inputsToSave: ['qkv', 'gain', 'distanceBias'], outputsToSave: [false, false, false, false, true],
+      gradFunc: (dy, [qkv, gain, distanceBias, membrane], attrs) =>
+        attentionGradients({ kernelName: GRADIENT_KERNEL, dy, names: ['dMeanMap', 'dCounts', 'dDensity'], saved: { qkv, gain, distanceBias, membrane } as tf.NamedTensorMap, attrs }),
+    });
   }
 }
 
-/** Gradients that the gradient kernel does without, in the order of the outputs behind the values. */
-const OTHERS = ['dMeanMap', 'dCounts', 'dDensity'] as const;
+/** The gradient of a kernel of spiking attention whose first output are the values. */
+interface AttentionGradient {
+  /** The kernel that computes it. */ readonly kernelName: string;
+  readonly dy: tf.Tensor | tf.Tensor[];
+  /** What it calls the gradients of the outputs behind the values, all of which it does without where nothing depends on them. */ readonly names: readonly string[];
+  /** qkv, gain, distanceBias, and what else it reads. */ readonly saved: tf.NamedTensorMap;
+  readonly attrs: tf.NamedAttrMap;
+}
 
-function gradFunc(dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[], attrs: tf.NamedAttrMap): ReturnType<tf.GradFunc> {
-  if (!Array.isArray(dy)) throw new Error(`${KERNEL} has several outputs`);
-  const [qkv, gain, distanceBias, membrane] = [output(saved, 0), output(saved, 1), output<tf.Rank.R2>(saved, 2), output(saved, 3)];
+/** Gradients of qkv, gain and distanceBias. */
+export function attentionGradients({ kernelName, dy, names, saved, attrs }: AttentionGradient): ReturnType<tf.GradFunc> {
+  const { qkv, distanceBias } = saved as { qkv: tf.Tensor4D; distanceBias: tf.Tensor2D };
   const [dValues, ...others] = dy as [tf.Tensor, ...tf.Tensor[]];
-  const given = others.slice(0, OTHERS.length).flatMap((gradient, i) => (isAbsentGradient(gradient) ? [] : [[OTHERS[i], gradient] as const]));
-  const gradients: tf.Tensor | tf.Tensor[] = tf.engine().runKernel(
-    GRADIENT_KERNEL,
-    { dValues: isAbsentGradient(dValues) ? tf.fill([...qkv.shape.slice(0, 3), (qkv.shape[3] as number) / 3], 0) : dValues, ...Object.fromEntries(given), qkv, gain, membrane },
-    { ...attrs, R: distanceBias.shape[1] },
-  );
-  if (!Array.isArray(gradients)) throw new Error(`${GRADIENT_KERNEL} must return three gradients`);
+  const given = names.flatMap((name, i) => (isAbsentGradient(others[i] as tf.Tensor) ? [] : [[name, others[i]] as const]));
+  const values = isAbsentGradient(dValues) ? tf.fill([...qkv.shape.slice(0, 3), qkv.shape[3] / 3], 0) : dValues;
+  const gradients = tf.engine().runKernel(kernelName, { dValues: values, ...Object.fromEntries(given), ...saved } as tf.NamedTensorMap, { ...attrs, R: distanceBias.shape[1] }) as unknown as tf.Tensor[];
   return { qkv: () => output(gradients, 0), gain: () => output(gradients, 1), distanceBias: () => output(gradients, 2) };
 }
 

@@ -66,6 +66,7 @@ describe('memory of a distillation step [wasm]', () => {
     ['wide, T 4', { V: 300, D: 64, layers: 4, H: 4 }, { student: { timeSteps: 4 }, train: { batch: 8, context: 32 } }],
     ['deep and narrow, T 2, without the on/off pair', { V: 97, D: 32, layers: 6, H: 2 }, { student: { timeSteps: 2, onOff: false }, train: { batch: 9, context: 32 } }],
     ['a long context: maps', { V: 60, D: 24, layers: 3, H: 4 }, { student: { timeSteps: 4 }, train: { batch: 8, context: 64 } }],
+    ['maps above all, of chosen heads', { V: 60, D: 8, layers: 3, H: 4 }, { student: { timeSteps: 2, heads: 2 }, train: { batch: 8, context: 256 } }],
     ['a large vocabulary', { V: 2000, D: 32, layers: 2, H: 2 }, { student: { timeSteps: 3 }, train: { batch: 10, context: 40 } }],
     ['written spikes', { V: 64, D: 48, layers: 5, H: 3 }, { student: { timeSteps: 2, residualWrite: 'spike' }, train: { batch: 10, context: 32 } }],
     ['row-normalised maps, accumulated', { V: 200, D: 32, layers: 3, H: 4 }, { distill: { attentionForm: 'row-normalised' }, train: { batch: 8, context: 48, accumulate: 2 } }],

@@ -53,8 +53,10 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
   BispikReluMatMul: (call) => 2 * sizeOf(call.outputs[0]) * last(input(call, 'x')),
   BispikSpikeMatMulGradW: (call) => 2 * sizeOf(call.outputs[0]) * (input(call, 's')?.shape[0] ?? 1),
   BispikSpikingAttention: attention,
+  BispikMappedAttention: attention,
   // The overlap and the spikes once more, and four products: of dValues with the values, and towards query, key and value.
   BispikSpikingAttentionGrad: (call) => 2.5 * attention(call),
+  BispikMappedAttentionGrad: (call) => 2.5 * attention(call),
   BispikTiledAttention: attention,
   BispikTiledAttentionGrad: attentionGradient,
   // The overlaps once more, and the teacher's scores for its rows and for the loss.

@@ -2,18 +2,12 @@ import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from 
 
 import { expectShape, extents, inputOf } from '../kernel-tensors.js';
 import type { KernelHeap } from './heap.js';
-import { neuronNumbers } from './lif.js';
 
-/**
- * Causal maps (B, H, L, L), 0 for future keys. `BispikCausalSoftmax`: softmax of every row up to its diagonal; `BispikSoftmaxAttention`: the same between its two products; `BispikMapLoss`: rateFactor·Σ(x − rate)² +
- * factor·Σ(x − target)², the rate being that of a neuron fed the target (threshold above 0, so that it is 0 where the target is), and its gradient.
- */
+/** Causal maps (B, H, L, L), 0 for future keys. `BispikCausalSoftmax`: softmax of every row up to its diagonal; `BispikSoftmaxAttention`: the same between its two products. */
 export function mapKernels(heap: KernelHeap): KernelConfig[] {
   return [
     { kernelName: 'BispikCausalSoftmax', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => causalSoftmax(heap, inputOf(inputs, 'x'), Number(attrs?.['divisor'])) },
     { kernelName: 'BispikSoftmaxAttention', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => softmaxAttention(heap, inputs, attrs) },
-    { kernelName: 'BispikMapLoss', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => loss(heap, inputs, attrs) },
-    { kernelName: 'BispikMapLossGrad', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => lossGradient(heap, inputs, attrs) },
   ];
 }
 
@@ -42,26 +36,4 @@ function softmaxAttention(heap: KernelHeap, inputs: NamedTensorInfoMap, attrs: N
     heap.call.softmaxAttention(...[...tensors, context, probabilities].map(heap.address), batch, length, width, heads, Number(attrs?.['divisor']), scratch);
   });
   return [context, probabilities];
-}
-
-function loss(heap: KernelHeap, inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): TensorInfo {
-  const [x, target] = [inputOf(inputs, 'x'), inputOf(inputs, 'target')];
-  const sizes = sizesOf(x, 'x');
-  expectShape(target, x.shape, 'target');
-  const { timeSteps, forward: numbers } = neuronNumbers(attrs);
-  const out = heap.output([]);
-  heap.call.mapLoss(...[x, target, out].map(heap.address), ...sizes, timeSteps, ...numbers, Number(attrs?.['rateFactor']), Number(attrs?.['factor']));
-  return out;
-}
-
-function lossGradient(heap: KernelHeap, inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): TensorInfo {
-  const [x, target, dy] = [inputOf(inputs, 'x'), inputOf(inputs, 'target'), inputOf(inputs, 'dy')];
-  const sizes = sizesOf(x, 'x');
-  expectShape(target, x.shape, 'target');
-  expectShape(dy, [], 'dy');
-  const { timeSteps, forward: numbers } = neuronNumbers(attrs);
-  const out = heap.output(x.shape);
-  const slopes = [2 * Number(attrs?.['rateFactor']), 2 * Number(attrs?.['factor'])];
-  heap.call.mapLossGrad(...[x, target, dy, out].map(heap.address), ...sizes, timeSteps, ...numbers, ...slopes);
-  return out;
 }
