@@ -17,7 +17,7 @@ import { spikingAttention } from '../../src/core/ops/spiking-attention.js';
 import { prepareBackend } from '../../src/core/pipeline/prepare-backend.js';
 import { layerAttention } from '../../src/core/student/attention.js';
 import { studentForward } from '../../src/core/student/forward.js';
-import { assertBinary, binaryWatch, CHECKED_AT_ONCE, joinGroups, observeBoth, rateCollector } from '../../src/core/student/observe.js';
+import { assertBinary, binaryWatch, CHECKED_AT_ONCE, joinRates, observeBoth, rateCollector } from '../../src/core/student/observe.js';
 import { parameterShapes } from '../../src/core/student/parameters.js';
 import { describeOnBackends, expectClose } from '../support/backends.js';
 import type { ReferenceCase } from '../support/student-reference.js';
@@ -57,7 +57,7 @@ function runCase(reference: ReferenceCase): CaseResult {
       observe: observeBoth(observe, ({ site, spikes }) => { if (site === 'query') qkv.push(spikes); }),
       alignTo: aligned === undefined ? null : alignmentTargets(targets.attention, aligned),
     });
-    return { student, teacher: targets, labels, labelled, rates, run: runHeld };
+    return { student, teacher: targets, labels, labelled, rates: joinRates(rates), run: runHeld };
   };
   const { grads } = tf.variableGrads(() => totalLoss(terms, inputs()).total, [...parameters.values()]);
   const gradients = Object.fromEntries(Array.from(parameters, ([name, variable]) => [name, grads[variable.name] as tf.Tensor]));
@@ -104,7 +104,7 @@ for (const preset of ['practical', 'paper'] as const) {
         const expected = new Map(reference.student.rates.map(({ layer, site, rate }) => [`${layer} ${site}`, rate]));
         const names = rates.sites.map(({ layer, site }) => `${layer} ${site}`);
         expect(names).to.have.members([...expected.keys()]);
-        expectClose(await joinGroups(rates.groups).data(), names.map((name) => expected.get(name) ?? NaN), { absolute: 1e-6 }, `rates of ${names.join(', ')}`);
+        expectClose(await rates.values.data(), names.map((name) => expected.get(name) ?? NaN), { absolute: 1e-6 }, `rates of ${names.join(', ')}`);
       });
 
       it(`${reference.name}: every loss term and the total`, async () => {

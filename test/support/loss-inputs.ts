@@ -17,7 +17,7 @@ export function lossInputs(given: {
   const labels = given.labels ?? [0];
   return {
     student: { ...nothing, ...given.student }, teacher: { ...nothing, ...given.teacher },
-    labels: tf.tensor1d([...labels], 'int32'), labelled: labels.filter((label) => label >= 0).length, rates: given.rates ?? { sites: [], groups: [] }, run: runTidied,
+    labels: tf.tensor1d([...labels], 'int32'), labelled: labels.filter((label) => label >= 0).length, rates: given.rates ?? { sites: [], groups: [], values: tf.tensor1d([]) }, run: runTidied,
   };
 }
 

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import { applyCustomOp, output } from '../ops/kernels.js';
-import { joinGroups } from '../student/observe.js';
+import type { JoinedRates } from '../student/observe.js';
 import type { SpikeSite } from '../types.js';
 import type { LossTerm } from './total-loss.js';
 
@@ -22,20 +22,20 @@ export function rateHinge(weight: number, target: number, layers: number): LossT
     weight,
     compute: ({ rates }) => {
       const shares = rates.sites.map(({ site }) => (SITE_WEIGHT[site] ?? 0) / (LAYER_WEIGHT * layers));
-      return shares.length === 0 ? tf.scalar(0) : hinge(rates.groups, { target, shares });
+      return shares.length === 0 ? tf.scalar(0) : hinge(rates, { target, shares });
     },
   };
 }
 
-/** Σ share·max(0, rate − target) over the numbers of all groups, one behind the other; differentiable in the groups. */
-function hinge(groups: readonly tf.Tensor1D[], { target, shares }: { readonly target: number; readonly shares: readonly number[] }): tf.Scalar {
+/** Σ share·max(0, rate − target) over all sites; differentiable in the groups. */
+function hinge({ groups, values }: JoinedRates, { target, shares }: { readonly target: number; readonly shares: readonly number[] }): tf.Scalar {
   return applyCustomOp({
     inputs: groups,
     forward: (save) => {
-      const weights = tf.tensor1d([...shares]);
-      const excess = tf.relu(tf.sub(joinGroups(groups), target));
-      save([tf.mul(tf.step(excess), weights)]);
-      return tf.sum(tf.mul(excess, weights));
+      const excess = tf.sub(values, target);
+      const slopes = tf.mul(tf.step(excess), tf.tensor1d([...shares]));
+      save([slopes]);
+      return tf.sum(tf.mul(excess, slopes));
     },
     backward: (dy, saved) => tf.split(tf.mul(output(saved, 0), dy), groups.map(({ size }) => size)),
   }) as tf.Scalar;

@@ -6,7 +6,7 @@ import type { SegmentRunner } from '../ops/recompute.js';
 import { scale } from '../ops/reduce.js';
 import type { SampledTensors } from '../ops/sampled-target.js';
 import type { StudentTrace } from '../student/forward.js';
-import type { FiringRates } from '../student/observe.js';
+import type { JoinedRates } from '../student/observe.js';
 import type { TeacherTrace } from '../teacher/forward.js';
 import type { AttentionAlignment } from './attention-loss.js';
 
@@ -22,7 +22,7 @@ export interface LossInputs {
   /** A constant: no gradient reaches it. */ readonly teacher: TeacherTargets;
   /** (B·L) int32 next tokens; −1 is ignored. */ readonly labels: tf.Tensor1D;
   /** How many of them are not −1. */ readonly labelled: number;
-  readonly rates: FiringRates;
+  readonly rates: JoinedRates;
   /** How a term may run a part of it that saves much, and so what of it stays in memory. */ readonly run: SegmentRunner;
 }
 

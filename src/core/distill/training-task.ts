@@ -7,7 +7,7 @@ import { runOnce, runRecomputed, runTidied } from '../ops/recompute.js';
 import type { StudentConfig } from '../student/config.js';
 import type { Student } from '../student/forward.js';
 import { studentPass } from '../student/forward.js';
-import { assertBinary, assertBinarySync, binaryWatch, ignoreSpikes, rateCollector, rateValues } from '../student/observe.js';
+import { assertBinary, assertBinarySync, binaryWatch, ignoreSpikes, joinRates, rateCollector } from '../student/observe.js';
 import { parameterShapes } from '../student/parameters.js';
 import type { LossTerms, TrainingTask } from '../train/task.js';
 import { alignmentTargets } from './attention-loss.js';
@@ -68,17 +68,18 @@ function distillLosses(batch: TokenBatch, context: TaskContext): LossTerms {
   const { ids, labels, labelled } = batchTensors(batch.tokens, options.context);
   const teacher = options.source.targets(batch, ids);
   const { timeSteps } = student.config.neuron;
-  const { observe: observeRates, rates } = rateCollector();
+  const collector = rateCollector();
   const watch = options.checkBinary && tf.getBackend() !== 'webgpu' ? binaryWatch(timeSteps) : null;
   const aligned = comparedAttention(context.terms);
   const run = options.recompute ? runRecomputed : runTidied;
   const trace = studentPass(student, ids, {
-    run, observe: watch?.observe ?? ignoreSpikes, observeRates,
+    run, observe: watch?.observe ?? ignoreSpikes, observeRates: collector.observe,
     alignTo: aligned === undefined ? null : alignmentTargets(teacher.attention, aligned),
   });
+  const rates = joinRates(collector.rates);
   const { total, terms } = totalLoss(context.terms, { student: trace, teacher, labels, labelled, rates, run });
   if (watch !== null) assertBinarySync(watch.violations);
-  return { total, terms, rates: rateValues(rates) };
+  return { total, terms, rates: { sites: rates.sites, values: rates.values } };
 }
 
 /** Mean loss over windows; every forward pass is checked to be binary. */

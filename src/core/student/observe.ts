@@ -30,15 +30,13 @@ export function rateCollector(): { observe: RateObserver; rates: FiringRates } {
   return { observe, rates: { sites, groups } };
 }
 
-/** The rates of all sites as one tensor, which passes no gradient on. */
-export function rateValues({ sites, groups }: FiringRates): SiteRates {
-  const [values] = unrecorded(() => [joinGroups(groups)]);
-  return { sites, values: values as tf.Tensor1D };
-}
+/** Firing rates of a whole pass. */
+export interface JoinedRates extends FiringRates, SiteRates {}
 
-/** Groups one behind the other, (sites). */
-export function joinGroups(groups: readonly tf.Tensor1D[]): tf.Tensor1D {
-  return groups.length === 1 ? groups[0] as tf.Tensor1D : tf.concat1d([...groups]);
+/** Rates of a pass that is over, and their values as one tensor, which passes no gradient on. */
+export function joinRates(rates: FiringRates): JoinedRates {
+  const [values] = unrecorded(() => [tf.concat1d([...rates.groups])]);
+  return { ...rates, values: values as tf.Tensor1D };
 }
 
 /** Both observers, in order. */

@@ -4,14 +4,14 @@ import { expect } from 'chai';
 import { rateHinge } from '../../../src/core/distill/rate-hinge.js';
 import type { JointTerms, LossTerm } from '../../../src/core/distill/total-loss.js';
 import { onlyTerm, totalLoss } from '../../../src/core/distill/total-loss.js';
-import type { FiringRates } from '../../../src/core/student/observe.js';
+import type { JoinedRates } from '../../../src/core/student/observe.js';
 import type { SpikeSite } from '../../../src/core/types.js';
 import { describeOnBackends, expectClose } from '../../support/backends.js';
 import { lossInputs } from '../../support/loss-inputs.js';
 
 const constant = (name: string, weight: number, value: number): LossTerm => ({ name, weight, compute: () => tf.scalar(value) });
-const ratesOf = (...given: readonly (readonly [site: SpikeSite, value: number, layer?: number])[]): FiringRates =>
-  ({ sites: given.map(([site, , layer = 0]) => ({ layer, site })), groups: given.map(([, value]) => tf.tensor1d([value])) });
+const ratesOf = (...given: readonly (readonly [site: SpikeSite, value: number, layer?: number])[]): JoinedRates =>
+  ({ sites: given.map(([site, , layer = 0]) => ({ layer, site })), groups: given.map(([, value]) => tf.tensor1d([value])), values: tf.tensor1d(given.map(([, value]) => value)) });
 
 describeOnBackends('total loss', () => {
   it('is the sum of the weighted terms, which are logged weighted: .5·4 + .25·8', async () => {
@@ -66,9 +66,18 @@ describeOnBackends('rate hinge', () => {
   });
 
   it('pushes only rates above the target: gradients 4/16 and 0', async () => {
-    const gradient = (at: number): tf.Tensor => tf.grad((x) => rateHinge(1, 0.1, 1).compute(lossInputs({ rates: { sites: [{ layer: 0, site: 'hidden' }], groups: [x as tf.Tensor1D] } })))(tf.tensor1d([at]));
+    const gradient = (at: number): tf.Tensor => tf.grad((x) => rateHinge(1, 0.1, 1).compute(lossInputs({ rates: { sites: [{ layer: 0, site: 'hidden' }], groups: [x as tf.Tensor1D], values: x as tf.Tensor1D } })))(tf.tensor1d([at]));
     expectClose(await gradient(0.2).data(), [0.25], { absolute: 1e-7 });
     expectClose(await gradient(0.05).data(), [0], { absolute: 0 });
+  });
+
+  it('gives every group its own part of the gradient, whatever the groups’ sizes', async () => {
+    const sites = (['attention_entry', 'query', 'key', 'value', 'hidden'] as const).map((site) => ({ layer: 0, site }));
+    const groups = [tf.tensor1d([0.3]), tf.tensor1d([0.05, 0.2, 0.4]), tf.tensor1d([0.15])];
+    const gradients = tf.grads((...xs) => rateHinge(1, 0.1, 2).compute(lossInputs({ rates: { sites, groups: xs as tf.Tensor1D[], values: tf.concat1d(groups) } })))(groups);
+    const found = await Promise.all(gradients.map(async (gradient) => [...await gradient.data()]));
+    // Shares 3, 1, 1, 1 and 4 of 16, over two layers; the query fires below the target.
+    expect(found).to.deep.equal([[3 / 32], [0, 1 / 32, 1 / 32], [4 / 32]]);
   });
 
   it('is 0 without rates', async () => expectClose(await rateHinge(1, 0.1, 1).compute(lossInputs({})).data(), [0], { absolute: 0 }));

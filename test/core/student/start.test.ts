@@ -6,7 +6,7 @@ import { softTargetDivergence } from '../../../src/core/ops/logit-losses.js';
 import { readoutLogits } from '../../../src/core/ops/readout.js';
 import { prepareBackend } from '../../../src/core/pipeline/prepare-backend.js';
 import { studentForward } from '../../../src/core/student/forward.js';
-import { assertBinary, binaryWatch, ignoreSpikes, joinGroups, observeBoth, rateCollector } from '../../../src/core/student/observe.js';
+import { assertBinary, binaryWatch, ignoreSpikes, joinRates, observeBoth, rateCollector } from '../../../src/core/student/observe.js';
 import { parameterShapes } from '../../../src/core/student/parameters.js';
 import type { StartOptions } from '../../../src/core/student/start.js';
 import { startStudent } from '../../../src/core/student/start.js';
@@ -57,7 +57,7 @@ describe('start of a student', () => {
     studentForward({ config: TINY_STUDENT, parameters }, tinyIds(16, 12), { observe: observeBoth(observe, watch.observe), alignTo: null });
     await assertBinary(watch.violations);
     expect(rates.sites).to.have.lengthOf(16);
-    const values = await joinGroups(rates.groups).data();
+    const values = await joinRates(rates).values.data();
     const goals = { attention_entry: 0.12, feed_forward_entry: 0.12, query: 0.15, key: 0.15, value: 0.15, hidden: 0.15 };
     for (const [i, { layer, site }] of rates.sites.entries()) {
       const found = values[i] as number;
