@@ -29,6 +29,16 @@ describeOnBackends('layer norm', () => {
     expectClose(await y.data(), [-1, 1, 0, 0, 1, -1], { absolute: 1e-4 });
   });
 
+  for (const [rows, width] of [[1, 1], [3, 5], [5, 8], [2, 13], [2, 270]] as const) {
+    it(`without scale and shift, (${rows}, ${width}): value and gradient agree with the definition in float64 and its finite differences`, async () => {
+      const [input, weights] = [seededInput([rows, width], rows + width), seededInput([rows * width], 7).values];
+      const expected = (x: readonly number[]): number[] => reference(x, new Array<number>(width).fill(1), new Array<number>(width).fill(0));
+      const { value, gradients } = await evaluateOperation((x) => normalise(x, EPSILON), [input], weights);
+      expectClose(value, expected(input.values), { absolute: 1e-5 });
+      expectClose(gradients[0] as Float32Array, finiteDifferences(expected, [input], weights)[0] as number[], { absolute: 3e-5 });
+    });
+  }
+
   it('value and all three gradients agree with the definition in float64 and its finite differences', async () => {
     const inputs = [seededInput([ROWS, WIDTH], 1), seededInput([WIDTH], 2), seededInput([WIDTH], 3)];
     const weights = seededInput([ROWS * WIDTH], 4).values;

@@ -14,13 +14,19 @@ export function layerNormKernels(heap: KernelHeap): KernelConfig[] {
 function forward(heap: KernelHeap, inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): TensorInfo[] {
   const { given, rows, width } = layerNormTensors(inputs);
   const outputs = [heap.output([rows, width]), heap.output([rows]), heap.output([rows])];
-  heap.call.layerNorm(...[...given, ...outputs].map(heap.address), rows, width, Number(attrs?.['eps']));
+  heap.call.layerNorm(...[...given, ...outputs].map((tensor) => addressOf(heap, tensor)), rows, width, Number(attrs?.['eps']));
   return outputs;
 }
 
 function backward(heap: KernelHeap, inputs: NamedTensorInfoMap): TensorInfo[] {
-  const { given, rows, width } = layerNormGradTensors(inputs);
-  const outputs = [heap.output([rows, width]), heap.output([width]), heap.output([width])];
-  heap.call.layerNormGrad(...[...given, ...outputs].map(heap.address), rows, width);
-  return outputs;
+  const { given, hasWeight, rows, width } = layerNormGradTensors(inputs);
+  const dx = heap.output([rows, width]);
+  const sums = hasWeight ? [heap.output([width]), heap.output([width])] : [];
+  heap.call.layerNormGrad(...[...given, dx, sums[0], sums[1]].map((tensor) => addressOf(heap, tensor)), rows, width);
+  return [dx, ...sums];
+}
+
+/** 0 for what is not there. */
+function addressOf(heap: KernelHeap, tensor: TensorInfo | undefined): number {
+  return tensor === undefined ? 0 : heap.address(tensor);
 }

@@ -51,6 +51,11 @@ const CASES: readonly Case[] = [
     kernel: 'BispikLayerNormGrad', what: 'blocks of one row and of two', limit: 40_000, attrs: { eps: 1e-5 },
     inputs: { dy: floats(2101, 5), x: floats(2101, 5), weight: floats(5), mean: floats(2101), rstd: floats(2101) },
   },
+  { kernel: 'BispikLayerNorm', what: 'rows, without a weight', limit: 1024, inputs: { x: floats(70, 13) }, attrs: { eps: 1e-5 } },
+  {
+    kernel: 'BispikLayerNormGrad', what: 'rows, without a weight', limit: 1024, attrs: { eps: 1e-5 },
+    inputs: { dy: floats(71, 13), x: floats(71, 13), mean: floats(71), rstd: floats(71) },
+  },
   { kernel: 'BispikCrossEntropy', what: 'rows', limit: 2000, inputs: { logits: floats(11, 91), labels: labels(11, 91) } },
   {
     kernel: 'BispikHeadLosses', what: 'rows, written over the logits', limit: 2000, attrs: { temperature: 2, softSlope: 0.5 },
