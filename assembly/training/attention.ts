@@ -1,5 +1,5 @@
 import { addRowSquares, leastFiring, lossOf, SQUARES_BYTES } from './map-loss';
-import { carriedMembrane, fire } from './neuron';
+import { carriedMembrane, fire, RESET_SOFT } from './neuron';
 import { clearFloats, firstLanes, loadFloats, storeFloats } from './simd';
 import { firedBits, listBits, sumRows } from './spikes';
 
@@ -162,6 +162,22 @@ function chargeRow(
   overlaps: usize, rowC: usize, bias: usize, gain: f32, membrane: usize, stepU: usize, meanMap: usize, fired: usize, firedWords: i32,
   timeSteps: i32, i: i32, length: i32, decay: f32, threshold: f32, reset: i32,
 ): void {
+  // The usual neuron is compiled for itself.
+  if (reset == RESET_SOFT) chargeKeys(overlaps, rowC, bias, gain, membrane, stepU, meanMap, fired, firedWords, timeSteps, i, length, decay, threshold, RESET_SOFT);
+  else chargeKeys(overlaps, rowC, bias, gain, membrane, stepU, meanMap, fired, firedWords, timeSteps, i, length, decay, threshold, reset);
+  const done = (i & ~3) + 4;
+  if (done >= length) return;
+  const at = (<usize>done) << 2;
+  clearFloats(meanMap + at, length - done);
+  for (let t = 0; t < timeSteps; t++) clearFloats(membrane + <usize>t * stepU + at, length - done);
+}
+
+// @ts-ignore: decorator
+@inline
+function chargeKeys(
+  overlaps: usize, rowC: usize, bias: usize, gain: f32, membrane: usize, stepU: usize, meanMap: usize, fired: usize, firedWords: i32,
+  timeSteps: i32, i: i32, length: i32, decay: f32, threshold: f32, reset: i32,
+): void {
   const decays = f32x4.splat(decay), thresholds = f32x4.splat(threshold), gains = f32x4.splat(gain);
   const steps = f32x4.splat(<f32>timeSteps);
   for (let j = 0; j <= i; j += 4) {
@@ -182,9 +198,4 @@ function chargeRow(
     }
     storeFloats(meanMap + at, f32x4.div(sum, steps), lanes);
   }
-  const done = (i & ~3) + 4;
-  if (done >= length) return;
-  const at = (<usize>done) << 2;
-  clearFloats(meanMap + at, length - done);
-  for (let t = 0; t < timeSteps; t++) clearFloats(membrane + <usize>t * stepU + at, length - done);
 }
