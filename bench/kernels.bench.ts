@@ -91,7 +91,8 @@ function elementwise(): Case[] {
   const ids = tf.cast(tf.randomUniform([2048], 0, 511, 'float32', 3), 'int32');
   const p = normal(65_536);
   const softmax = theirs('Softmax', { logits }, { dim: 1 });
-  const adam = { learningRate: 0.01, beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weightDecay: 0, step: 3, gradScale: 1 };
+  const adam = { learningRate: 0.01, beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weightDecay: 0, step: 3, gradScale: 1, lowerBounds: [-Infinity] };
+  const [m, v] = [tf.zerosLike(p), tf.square(p)];
   return [
     { name: 'exp 2048×256', flops: 0, ours: ours('Exp', { x }), theirs: theirs('Exp', { x }) },
     { name: 'sum over axis 0, 2048×256', flops: 0, ours: ours('Sum', { x }, { axis: [0], keepDims: false }), theirs: theirs('Sum', { x }, { axis: [0], keepDims: false }) },
@@ -102,7 +103,7 @@ function elementwise(): Case[] {
     { name: 'layer norm 2048×256', flops: 0, ours: ours('BispikLayerNorm', { x, weight: tf.ones([256]), bias: tf.zeros([256]) }, { eps: 1e-5 }), theirs: null },
     { name: 'cross-entropy and gradient 1024×512 (beside softmax)', flops: 0, ours: ours('BispikCrossEntropy', { logits, labels }), theirs: softmax },
     { name: 'cross-entropy, soft target and gradient 1024×512 (beside 3 softmax)', flops: 0, ours: ours('BispikHeadLosses', { logits: normal(1024, 512), teacher: logits, labels, hardSlope: tf.scalar(1) }, { softSlope: 1, temperature: 2 }), theirs: () => { softmax(); softmax(); softmax(); } },
-    { name: 'AdamW step of 65,536', flops: 0, ours: ours('BispikAdamStep', { p, g: p, m: p, v: tf.square(p) }, adam), theirs: null },
+    { name: 'AdamW step of 65,536', flops: 0, ours: ours('BispikAdamInPlace', { p, g: normal(65_536), m, v }, adam), theirs: null },
   ];
 }
 

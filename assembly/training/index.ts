@@ -1,7 +1,7 @@
 export { gemm, gemmScratchBytes } from './gemm';
 export { exp, greaterEqual, less, maximum, scaleFloats } from './elementwise';
 export { addWrite, addWriteGrad } from './residual';
-export { segmentSum, squaredError, squareSum, sumMiddle } from './reduce';
+export { addInto, segmentSum, squaredError, squareSum, sumMiddle } from './reduce';
 export { lif, lifGrad, lifScratchBytes, rateCode } from './lif';
 export { causalSoftmax, softmaxAttention, softmaxAttentionScratchBytes } from './softmax';
 export { spikeMatMul, spikeMatMulGradW, spikeMatMulGradWScratchBytes, spikeMatMulScratchBytes } from './spike-matmul';

@@ -109,8 +109,10 @@ export function segmentSum(x: usize, ids: usize, y: usize, rows: i32, inner: i32
 
 /** into += from, n floats. */
 export function addInto(into: usize, from: usize, n: i32): void {
-  for (let i = 0; i < n; i += 4) {
-    const at = (<usize>i) << 2;
-    storeFloats(into + at, f32x4.add(loadFloats(into + at, n - i), loadFloats(from + at, n - i)), n - i);
+  for (; n >= 4; n -= 4) {
+    v128.store(into, f32x4.add(v128.load(into), v128.load(from)));
+    into += 16;
+    from += 16;
   }
+  storeFloats(into, f32x4.add(loadFloats(into, n), loadFloats(from, n)), n);
 }

@@ -54,6 +54,7 @@ export function createTinyTask(changes: TinyTaskChanges = {}): TrainingTask {
   };
   return {
     parameters,
+    lowerBounds: new Map(),
     losses,
     termLoss: (batch, name) => losses(batch).terms[name] as tf.Scalar,
     validNll: async (windows) => {

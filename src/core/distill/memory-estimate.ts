@@ -27,6 +27,7 @@ export interface StepSizes {
   /** True where the losses on the vocabulary have a kernel of their own. */ readonly hasHeadKernel: boolean;
   /** True where the teacher's distributions are sampled by a kernel, else on the host. */ readonly hasSampleKernel: boolean;
   /** True where spikes that enter matrices are kept in one bit each. */ readonly packsSpikes: boolean;
+  /** True where an update writes over weights and moments, else new values of one parameter after the other are made. */ readonly updatesInPlace: boolean;
   /** True where a released buffer is kept for tensors of exactly its size, as `webgpu` does. */ readonly poolsBuffers: boolean;
 }
 
@@ -56,7 +57,7 @@ export type Shares = Readonly<Record<string, number>>;
  */
 export function estimateMemory(sizes: StepSizes): MemoryEstimate {
   const moments = sizes.poolsBuffers ? pooledMoments(sizes)
-    : [...stepMoments(sizes), ...(sizes.sampled === null ? [teacherMoment(sizes)] : [fillMoment(sizes)]), updateMoment(sizes), validationMoment(sizes)];
+    : [...stepMoments(sizes), ...(sizes.sampled === null ? [teacherMoment(sizes)] : [fillMoment(sizes)]), embeddingMoment(sizes), updateMoment(sizes), validationMoment(sizes)];
   return estimateOf(moments, tensorSizes(sizes));
 }
 
@@ -209,10 +210,16 @@ function fillMoment(sizes: StepSizes): Moment {
   return { name: 'filling the teacher cache', shares: { 'teacher weights': sizes.whole, 'a pass of the teacher': fillNumbers(sizes) } };
 }
 
-/** Clipping and Adam: all gradients, and new values of the largest tensor. */
+/** The end of the backward pass: all gradients, and those of the embedding as input and as head, which are added up. */
+function embeddingMoment(sizes: StepSizes): Moment {
+  const { student: { vocabSize, hiddenSize } } = sizes;
+  return { name: 'the gradient of the embedding', shares: { ...residents(sizes), gradients: sizes.trained, 'both parts of the embedding’s gradient': 2 * vocabSize * hiddenSize } };
+}
+
+/** Clipping and Adam: all gradients, and new values of the largest tensor unless they are written over the old ones. */
 function updateMoment(sizes: StepSizes): Moment {
   const { student: { vocabSize, hiddenSize } } = sizes;
-  return { name: 'the update of the weights', shares: { ...residents(sizes), gradients: sizes.accumulate > 1 ? 0 : sizes.trained, 'new values of the embedding': 3 * vocabSize * hiddenSize } };
+  return { name: 'the update of the weights', shares: { ...residents(sizes), gradients: sizes.accumulate > 1 ? 0 : sizes.trained, 'new values of the embedding': sizes.updatesInPlace ? 0 : 3 * vocabSize * hiddenSize } };
 }
 
 /** Validation runs a few windows at once, and keeps nothing of a block that has run. */

@@ -15,13 +15,13 @@ export const numbersIn = (shape: readonly number[]): number => shape.reduce((a, 
 export const sumOf = (sizes: Iterable<number>): number => Array.from(sizes).reduce((sum, each) => sum + each, 0);
 
 /** What the backend has kernels for, and how it keeps memory. */
-export type BackendMemory = Pick<StepSizes, 'streamsAttention' | 'hasHeadKernel' | 'hasSampleKernel' | 'packsSpikes' | 'poolsBuffers'>;
+export type BackendMemory = Pick<StepSizes, 'streamsAttention' | 'hasHeadKernel' | 'hasSampleKernel' | 'packsSpikes' | 'updatesInPlace' | 'poolsBuffers'>;
 
 /** Of the active backend. */
 export function backendMemory(): BackendMemory {
   return {
     streamsAttention: hasKernel('BispikAlignedAttention'), hasHeadKernel: hasKernel('BispikHeadLosses'), packsSpikes: hasKernel('BispikPackSpikes'),
-    hasSampleKernel: hasKernel('BispikSampleRows'), poolsBuffers: tf.getBackend() === 'webgpu',
+    hasSampleKernel: hasKernel('BispikSampleRows'), updatesInPlace: hasKernel('BispikAdamInPlace'), poolsBuffers: tf.getBackend() === 'webgpu',
   };
 }
 

@@ -12,7 +12,7 @@ import type { BackendMemory } from './step-sizes.js';
 import { backendMemory, numbersIn, sumOf } from './step-sizes.js';
 
 /** Everything that decides how much memory the training of a dense teacher takes. */
-export interface TeacherSizes extends Pick<BackendMemory, 'hasHeadKernel' | 'poolsBuffers'> {
+export interface TeacherSizes extends Pick<BackendMemory, 'hasHeadKernel' | 'updatesInPlace' | 'poolsBuffers'> {
   readonly trains: 'teacher';
   readonly model: OptConfig;
   /** Numbers in all trained tensors. */ readonly trained: number;
@@ -27,10 +27,10 @@ export interface TeacherSizes extends Pick<BackendMemory, 'hasHeadKernel' | 'poo
 /** Sizes of the steps of `train-teacher` on the active backend. */
 export function teacherSizes({ train }: TeacherConfig, model: OptConfig): TeacherSizes {
   const trained = Array.from(expectedOptTensors(model), ({ shape }) => numbersIn(shape));
-  const { hasHeadKernel, poolsBuffers } = backendMemory();
+  const { hasHeadKernel, updatesInPlace, poolsBuffers } = backendMemory();
   return {
     trains: 'teacher', model, batch: train.batch, context: train.context, accumulate: train.accumulate, recompute: train.recompute === 'blocks' ? 'blocks' : 'none',
-    trained: sumOf(trained), distinct: sumOf(new Set(trained)), mapsKept: hasKernel('BispikCausalSoftmax') ? 1 : 3, hasHeadKernel, poolsBuffers,
+    trained: sumOf(trained), distinct: sumOf(new Set(trained)), mapsKept: hasKernel('BispikCausalSoftmax') ? 1 : 3, hasHeadKernel, updatesInPlace, poolsBuffers,
   };
 }
 
@@ -42,7 +42,7 @@ export function teacherSizes({ train }: TeacherConfig, model: OptConfig): Teache
 export function estimateTeacherMemory(sizes: TeacherSizes): MemoryEstimate {
   const { model: { vocabSize, hiddenSize, feedForwardSize } } = sizes;
   const { tokens, map } = unitsOf(sizes, sizes.batch);
-  const moments = sizes.poolsBuffers ? pooledTeacherMoments(sizes) : [headMoment(sizes), ...layerMoments(sizes), updateMoment(sizes), validationMoment(sizes)];
+  const moments = sizes.poolsBuffers ? pooledTeacherMoments(sizes) : [headMoment(sizes), ...layerMoments(sizes), embeddingMoment(sizes), updateMoment(sizes), validationMoment(sizes)];
   return estimateOf(moments, { 'the embedding (V, D)': vocabSize * hiddenSize, 'the hidden layer (B·L, F)': tokens * feedForwardSize, 'attention maps (B, H, L, L)': map });
 }
 
@@ -85,9 +85,15 @@ function layerMoments(sizes: TeacherSizes): Moment[] {
   ];
 }
 
+/** The end of the backward pass: all gradients, and those of the embedding as input and as head, which are added up. */
+function embeddingMoment(sizes: TeacherSizes): Moment {
+  const { trained, model: { vocabSize, hiddenSize } } = sizes;
+  return { name: 'the gradient of the embedding', shares: { ...residents(sizes), 'gradients': trained, 'both parts of the embedding’s gradient': 2 * vocabSize * hiddenSize } };
+}
+
 function updateMoment(sizes: TeacherSizes): Moment {
-  const { trained, accumulate, model: { vocabSize, hiddenSize } } = sizes;
-  return { name: 'the update of the weights', shares: { ...residents(sizes), 'gradients': accumulate > 1 ? 0 : trained, 'new values of the embedding': 3 * vocabSize * hiddenSize } };
+  const { trained, accumulate, updatesInPlace, model: { vocabSize, hiddenSize } } = sizes;
+  return { name: 'the update of the weights', shares: { ...residents(sizes), 'gradients': accumulate > 1 ? 0 : trained, 'new values of the embedding': updatesInPlace ? 0 : 3 * vocabSize * hiddenSize } };
 }
 
 /** A few windows at once: a layer, or their logits. */

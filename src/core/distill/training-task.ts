@@ -45,9 +45,9 @@ export function createDistillTask(options: DistillTaskOptions): TrainingTask {
   const student = { config, parameters };
   return {
     parameters,
+    lowerBounds: new Map(Array.from(parameters.keys()).filter((name) => name.endsWith('.gain')).map((name) => [name, SMALLEST_GAIN])),
     losses: (batch) => distillLosses(batch, { student, terms, options }),
     termLoss: (batch, name) => distillLosses(batch, { student, terms: onlyTerm(terms, name), options }).total,
-    constrain: () => clampGains(parameters),
     validNll: (windows) => validate(windows, student),
     exportModel: (folder) => {
       const names = parameterShapes(config).keys();
@@ -91,10 +91,4 @@ async function validate(windows: readonly Int32Array[], student: TaskContext['st
   });
   await assertBinary(watch.violations);
   return nll;
-}
-
-function clampGains(parameters: ReadonlyMap<string, tf.Variable>): void {
-  for (const [name, variable] of parameters) {
-    if (name.endsWith('.gain')) tf.tidy(() => variable.assign(tf.maximum(variable, SMALLEST_GAIN)));
-  }
 }

@@ -7,6 +7,7 @@ export type SpikingKernel =
   | 'BispikLayerNorm' | 'BispikLayerNormGrad'
   | 'BispikTiledAttention' | 'BispikAlignedAttention' | 'BispikStreamedAttention'
   | 'BispikSquaredError' | 'BispikSquareSums' | 'BispikRateCode' | 'BispikScale' | 'BispikMappedAttention' | 'BispikPlainLif' | 'BispikCausalSoftmax' | 'BispikSoftmaxAttention'
+  | 'BispikAdamStep' | 'BispikAdamInPlace' | 'BispikAddInto'
   | 'BispikCrossEntropy' | 'BispikHeadLosses' | 'BispikSampleRows';
 
 /** True when the active backend has its own version of a kernel. */
@@ -20,9 +21,9 @@ export function isRecording(): boolean {
   return gradientDepth > 0 && kernelDepth === 0;
 }
 
-/** Runs one of our kernels on the active backend; its outputs belong to the caller. */
-export function runKernel(name: SpikingKernel, inputs: tf.NamedTensorMap, attrs: tf.NamedAttrMap): tf.Tensor[] {
-  const outputs: tf.Tensor | tf.Tensor[] = tf.engine().runKernel(name, inputs, attrs);
+/** Runs one of our kernels on the active backend; its outputs belong to the caller. @param inputs a list for a kernel that takes any number of tensors. */
+export function runKernel(name: SpikingKernel, inputs: tf.NamedTensorMap | readonly tf.Tensor[], attrs: tf.NamedAttrMap): tf.Tensor[] {
+  const outputs: tf.Tensor | tf.Tensor[] = tf.engine().runKernel(name, inputs as tf.NamedTensorMap, attrs);
   return Array.isArray(outputs) ? outputs : [outputs];
 }
 

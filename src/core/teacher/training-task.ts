@@ -30,6 +30,7 @@ export function createTeacherTask(options: TeacherTaskOptions): TrainingTask {
   };
   return {
     parameters,
+    lowerBounds: new Map(),
     losses: (batch) => {
       const total = loss(batch);
       return { total, terms: { hta: total }, rates: null };

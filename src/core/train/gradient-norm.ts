@@ -38,7 +38,7 @@ export async function readNorms(
 /** Norms of tensors that can be read at once. */
 function readAtOnce(tensors: readonly tf.Tensor[]): number[] {
   if (!hasKernel('BispikSquareSums')) return tensors.map((tensor) => normOf(tensor.dataSync()));
-  const sums = output(runKernel('BispikSquareSums', Object.fromEntries(tensors.map((tensor, i) => [`x${i}`, tensor])), {}), 0);
+  const sums = output(runKernel('BispikSquareSums', tensors, {}), 0);
   const { buffer, byteOffset } = sums.dataSync<'float32'>().slice(); // each float64 lies there as two float32
   sums.dispose();
   return Array.from(new Float64Array(buffer, byteOffset, tensors.length), Math.sqrt);

@@ -2,7 +2,7 @@ import type { MessagePort } from 'node:worker_threads';
 
 import * as tf from '@tensorflow/tfjs-core';
 
-import { copyValues, tensorOf } from '../backend/tensor-values.js';
+import { copyValues, setValues } from '../backend/tensor-values.js';
 import type { TokenBatch } from '../corpus/batches.js';
 import { BispikError } from '../errors.js';
 import type { Pass } from './passes.js';
@@ -66,7 +66,7 @@ async function answer(task: TrainingTask, { request, places, memory }: Setting):
 
 function readParameters(task: TrainingTask, { places }: ParameterPlaces, buffer: SharedArrayBuffer): void {
   for (const [name, place] of places) {
-    tf.tidy(() => task.parameters.get(name)?.assign(tensorOf(partOf(buffer, place), place.shape)));
+    setValues(task.parameters.get(name) as tf.Variable, partOf(buffer, place));
   }
 }
 

@@ -2,9 +2,9 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import type { TokenBatch } from '../corpus/batches.js';
 import type { GradientNorms } from './gradient-norm.js';
-import { sum } from '../ops/kernels.js';
 import { clipScale, readNorms } from './gradient-norm.js';
-import type { AdamSettings, AdamState, AdamStep } from './optimizer.js';
+import { addGradients } from './gradient-sum.js';
+import type { AdamSettings, AdamState } from './optimizer.js';
 import { adamUpdate } from './optimizer.js';
 import type { Pass, PassRunner } from './passes.js';
 import { tensorsOf } from './passes.js';
@@ -43,9 +43,9 @@ interface Passes {
 }
 
 /**
- * One optimiser step: gradients averaged over the micro-batches, clipped to `clipNorm`, applied by AdamW, then the task's
- * constraint. A loss or gradient that is not finite changes nothing.
- * @param batches at least one. @returns the report and the next state; the previous one is disposed.
+ * One optimiser step: gradients averaged over the micro-batches, clipped to `clipNorm`, applied by AdamW, parameters kept at or above the
+ * task's lower bounds. A loss or gradient that is not finite changes nothing.
+ * @param batches at least one. @returns the report and the next state, which has the moments of the one given; that one is used up.
  */
 export async function trainStep(
   task: TrainingTask, training: { readonly batches: readonly TokenBatch[]; readonly state: AdamState }, options: StepOptions,
@@ -61,7 +61,7 @@ export async function trainStep(
     if (report.isSkipped) return { report, state };
     const gradientScale = clipScale(report.gradNorm, options.clipNorm) / batches.length;
     const step = { ...options.adam, learningRate: options.learningRate, gradientScale };
-    return { report, state: applyUpdate(task, { gradients: passes.gradients, state }, step) };
+    return { report, state: adamUpdate(task, { gradients: passes.gradients, state }, step) };
   } finally {
     tf.dispose([...passes.gradients.values(), ...passes.losses.flatMap(tensorsOf)]);
   }
@@ -70,11 +70,7 @@ export async function trainStep(
 /** Adds the gradients of one micro-batch to the sum. */
 function addPass({ gradients, losses }: Pass, passes: Passes): void {
   passes.losses.push(losses);
-  for (const [name, gradient] of gradients) {
-    const before = passes.gradients.get(name);
-    passes.gradients.set(name, before === undefined ? gradient : sum(before, gradient));
-    if (before !== undefined) tf.dispose([before, gradient]);
-  }
+  addGradients(passes.gradients, gradients);
 }
 
 function scaleNorms(norms: GradientNorms, factor: number): GradientNorms {
@@ -98,29 +94,4 @@ function describe(passes: readonly LossTerms[], values: readonly number[], norms
       tensors: [...norms.byTensor].filter(([, norm]) => !Number.isFinite(norm)).map(([name]) => name),
     },
   };
-}
-
-function applyUpdate(
-  task: TrainingTask, inputs: { readonly gradients: ReadonlyMap<string, tf.Tensor>; readonly state: AdamState }, step: AdamStep,
-): AdamState {
-  const updates = inputs.state.updates + 1;
-  const [mean, square] = [new Map(inputs.state.mean), new Map(inputs.state.square)];
-  // One tensor after the other: new values and moments of all of them at once would be three times the weights.
-  for (const [name, g] of inputs.gradients) {
-    const p = tensorOf(task.parameters, name);
-    const [m, v] = [tensorOf(mean, name), tensorOf(square, name)];
-    const [value, nextMean, nextSquare] = adamUpdate({ p, g, m, v }, step, updates);
-    p.assign(value);
-    tf.dispose([value, m, v]);
-    mean.set(name, nextMean);
-    square.set(name, nextSquare);
-  }
-  tf.tidy(() => task.constrain?.());
-  return { updates, mean, square };
-}
-
-function tensorOf<X extends tf.Tensor>(tensors: ReadonlyMap<string, X>, name: string): X {
-  const tensor = tensors.get(name);
-  if (tensor === undefined) throw new Error(`no tensor ${name} beside its gradient`);
-  return tensor;
 }

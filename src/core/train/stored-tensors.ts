@@ -1,10 +1,12 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { setValues } from '../backend/tensor-values.js';
 import type { Checkpoint, TensorValues } from '../checkpoint/read.js';
 import { ShapeError } from '../errors.js';
 import type { StoredTensor } from '../hub/safetensors-writer.js';
 import { formatShape } from '../hub/tensor-map.js';
 import type { AdamState } from './optimizer.js';
+import { momentOf } from './optimizer.js';
 import type { TrainingTask } from './task.js';
 
 /** A copy of every parameter, in the task's order. */
@@ -20,7 +22,7 @@ export async function storeMoments(state: AdamState): Promise<StoredTensor[]> {
 /** Gives every parameter its value of the checkpoint. @throws ShapeError naming a tensor that is missing or has another shape. */
 export function restoreParameters(task: TrainingTask, { model, path }: Pick<Checkpoint, 'model' | 'path'>): void {
   const values = Array.from(task.parameters, ([name, variable]) => [variable, valuesOf(model, name, { shape: variable.shape, path })] as const);
-  for (const [variable, stored] of values) tf.tidy(() => variable.assign(tf.tensor(stored, variable.shape, 'float32')));
+  for (const [variable, stored] of values) setValues(variable, stored);
 }
 
 /** The moments of a checkpoint; the caller disposes them. @throws ShapeError naming a tensor that is missing or has another shape. */
@@ -28,8 +30,8 @@ export function momentsFrom(task: TrainingTask, { optimizer, path }: Pick<Checkp
   const read = (prefix: string): Map<string, Float32Array> => new Map(
     Array.from(task.parameters, ([name, { shape }]) => [name, valuesOf(optimizer, `${prefix}${name}`, { shape, path })]),
   );
-  const upload = (values: ReadonlyMap<string, Float32Array>): Map<string, tf.Tensor> => new Map(
-    Array.from(task.parameters, ([name, { shape }]) => [name, tf.tensor(values.get(name) as Float32Array, shape, 'float32')]),
+  const upload = (values: ReadonlyMap<string, Float32Array>): Map<string, tf.Variable> => new Map(
+    Array.from(task.parameters, ([name, { shape }]) => [name, momentOf(() => tf.tensor(values.get(name) as Float32Array, shape, 'float32'))]),
   );
   const [mean, square] = [read('mean.'), read('square.')];
   return { updates, mean: upload(mean), square: upload(square) };

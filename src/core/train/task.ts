@@ -23,12 +23,12 @@ export interface LossTerms {
 export interface TrainingTask {
   /** Everything that is trained and checkpointed, in a fixed order. */
   readonly parameters: ReadonlyMap<string, tf.Variable>;
+  /** By parameter: what no value of it is less than once it was updated, e.g. 0.02 for gains; one that is absent has no bound. */
+  readonly lowerBounds: ReadonlyMap<string, number>;
   /** A pure function of parameters and batch; called inside a tidy that records gradients. */
   losses(batch: TokenBatch): LossTerms;
   /** One weighted term alone, as `losses` reports it, but differentiable; called like `losses`. @param name one of the keys of its terms. */
   termLoss(batch: TokenBatch, name: string): tf.Scalar;
-  /** Restores what must hold after each update, e.g. gains of at least 0.02. */
-  constrain?(): void;
   /** Mean loss over all targets of windows of L+1 tokens, nats per token. */
   validNll(windows: readonly Int32Array[]): Promise<number>;
   /** Writes the model folder: config.json, model.safetensors, tokenizer, provenance.json. */

@@ -16,7 +16,7 @@ const OPT_125M: OptConfig = {
 /** OPT-125M at T = 4, 1024 tokens, batch 8. */
 function opt125m(student: Record<string, unknown> = {}, streamsAttention = false): StepSizes {
   const config = distillConfigSchema.parse({ run: 'r', teacher: 't', student: { timeSteps: 4, ...student }, train: { batch: 8, context: 1024 } });
-  return stepSizes(config, OPT_125M, { streamsAttention, hasHeadKernel: true, hasSampleKernel: !streamsAttention, packsSpikes: streamsAttention, poolsBuffers: streamsAttention });
+  return stepSizes(config, OPT_125M, { streamsAttention, hasHeadKernel: true, hasSampleKernel: !streamsAttention, packsSpikes: streamsAttention, updatesInPlace: !streamsAttention, poolsBuffers: streamsAttention });
 }
 
 const gigabytes = (sizes: StepSizes, recompute: StepSizes['recompute']): number => estimateMemory({ ...sizes, recompute }).peakBytes / 1e9;
@@ -41,7 +41,7 @@ describe('memory of OPT-125M', () => {
   it('with a teacher cache there is no teacher but its embedding, and no loss that compares maps or streams; the filling of the cache comes before', () => {
     const cached = (set: Record<string, unknown>): StepSizes => {
       const config = distillConfigSchema.parse({ run: 'r', teacher: 't', student: { timeSteps: 4 }, train: { batch: 8, context: 1024 }, teacherCache: { enabled: true }, ...set });
-      return stepSizes(config, OPT_125M, { streamsAttention: false, hasHeadKernel: true, hasSampleKernel: true, packsSpikes: true, poolsBuffers: false });
+      return stepSizes(config, OPT_125M, { streamsAttention: false, hasHeadKernel: true, hasSampleKernel: true, packsSpikes: true, updatesInPlace: true, poolsBuffers: false });
     };
     const { frozen, attentionLoss, hasFeatureLoss, sampled } = cached({ distill: { weights: { embedding: 0.2 } } });
     expect({ frozen, attentionLoss, hasFeatureLoss, sampled }).to.deep.equal({ frozen: 50272 * 768 + 2050 * 768, attentionLoss: null, hasFeatureLoss: false, sampled: 12 });
@@ -49,7 +49,7 @@ describe('memory of OPT-125M', () => {
     // Nothing of 12 layers of maps (B, H, L, L) with their differences, and of the teacher's.
     expect(gigabytes(opt125m(), 'none') - gigabytes(cached({}), 'none')).to.be.above(4e-9 * 12 * 3 * 8 * 12 * 1024 ** 2);
     const tiny = distillConfigSchema.parse({ run: 'r', teacher: 't', student: { layers: 1, hiddenSize: 16, heads: 1, feedForwardSize: 16, timeSteps: 1 }, train: { batch: 1, context: 16 }, teacherCache: { enabled: true } });
-    const filling = estimateMemory(stepSizes(tiny, { ...OPT_125M, layers: 60 }, { streamsAttention: false, hasHeadKernel: true, hasSampleKernel: true, packsSpikes: true, poolsBuffers: false }));
+    const filling = estimateMemory(stepSizes(tiny, { ...OPT_125M, layers: 60 }, { streamsAttention: false, hasHeadKernel: true, hasSampleKernel: true, packsSpikes: true, updatesInPlace: true, poolsBuffers: false }));
     expect(filling.moment).to.equal('filling the teacher cache');
     expect(filling.parts[0]?.name).to.equal('teacher weights');
   });

@@ -73,6 +73,8 @@ describe('memory of a distillation step [wasm]', () => {
     ['projected streams', { V: 90, D: 48, layers: 4, H: 2 }, { student: { timeSteps: 2 }, distill: { featureForm: 'projected' }, train: { batch: 10, context: 24 } }],
     ['from a teacher cache', { V: 3000, D: 48, layers: 2, H: 2 }, { student: { timeSteps: 3 }, teacherCache: { enabled: true }, train: { batch: 12, context: 50 } }],
     ['no losses on blocks', { V: 200, D: 32, layers: 3, H: 4 }, { distill: { weights: { attention: 0, feature: 0 } }, train: { batch: 10, context: 48 } }],
+    ['a large vocabulary and one short window, small: the gradient of the embedding', { V: 3000, D: 64, layers: 1, H: 2 }, { train: { batch: 1, context: 8 } }],
+    ['the same in three micro-batches, small', { V: 3000, D: 64, layers: 1, H: 2 }, { train: { batch: 1, context: 8, accumulate: 3 } }],
     ['a small batch: validation or the update', { V: 300, D: 64, layers: 4, H: 4 }, { train: { batch: 1, context: 16 } }],
   ];
   for (const [title, shape, changes] of cases) {

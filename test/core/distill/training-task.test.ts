@@ -9,17 +9,20 @@ import { spadTerms } from '../../../src/core/distill/spad.js';
 import { studentConfigOf } from '../../../src/core/distill/student-config.js';
 import { liveSource } from '../../../src/core/distill/teacher-source.js';
 import { createDistillTask } from '../../../src/core/distill/training-task.js';
+import { adamUpdate, initAdam } from '../../../src/core/train/optimizer.js';
 import { partsOf } from '../../../src/core/distill/total-loss.js';
 import { ConfigError } from '../../../src/core/errors.js';
 import { readoutLogits } from '../../../src/core/ops/readout.js';
 import { ignoreSpikes } from '../../../src/core/student/observe.js';
 import { studentForward } from '../../../src/core/student/forward.js';
+import { fillEmbeddings } from '../../../src/core/student/initial-values.js';
 import { parameterShapes } from '../../../src/core/student/parameters.js';
 import type { OptConfig } from '../../../src/core/teacher/config.js';
 import { backward } from '../../../src/core/train/backward.js';
-import { tensorsOf } from '../../../src/core/train/passes.js';
+import { soloRunner, tensorsOf } from '../../../src/core/train/passes.js';
+import { trainStep } from '../../../src/core/train/step.js';
 import type { TrainingTask } from '../../../src/core/train/task.js';
-import { describeOnBackends, expectClose } from '../../support/backends.js';
+import { describeOn, describeOnBackends, expectClose } from '../../support/backends.js';
 import { TINY_STUDENT, tinyIds, tinyStudentParameters, tinyTeacher } from '../../support/tiny-models.js';
 
 const STUDENT = { ...TINY_STUDENT, hiddenSize: 6, layers: 1, neuron: { ...TINY_STUDENT.neuron, timeSteps: 2 } };
@@ -150,7 +153,9 @@ describeOnBackends('distillation task', (backend) => {
       gain.assign(tf.tensor1d([-3, 0.5]));
       bias.assign(tf.fill([6], -1));
     });
-    task.constrain?.();
+    const gradients = new Map([['layers.0.attention.gain', tf.zeros([2])], ['layers.0.attention_out.bias', tf.zeros([6])]]);
+    adamUpdate(task, { gradients, state: initAdam(task.parameters) }, { learningRate: 0.01, beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weightDecay: 0, gradientScale: 1 });
+    expect([...task.lowerBounds.keys()]).to.deep.equal([...task.parameters.keys()].filter((name) => name.endsWith('.gain')));
     expectClose(await gain.data(), [0.02, 0.5], { absolute: 1e-9 });
     expectClose(await bias.data(), new Array<number>(6).fill(-1), { absolute: 0 });
     task.dispose();
@@ -164,6 +169,30 @@ describeOnBackends('distillation task', (backend) => {
     expect([...task.parameters.keys()].filter((name) => name.startsWith('projection.'))).to.have.lengthOf(3);
     task.dispose();
     expect(tf.memory().numTensors - before, 'the teacher stays').to.equal(tinyTeacherSize());
+  });
+});
+
+describeOn(['wasm', 'cpu'], 'distillation task', () => {
+  it('trains a student that starts from the teacher’s embedding without touching the teacher', async () => {
+    const config = { ...TINY_STUDENT, layers: 1, neuron: { ...TINY_STUDENT.neuron, timeSteps: 2 } };
+    const teacher = tinyTeacher();
+    const values = async (tensor: tf.Tensor | undefined): Promise<number[]> => [...await (tensor as tf.Tensor).data()];
+    const before = await Promise.all(Array.from(teacher.parameters.values(), values));
+    const initial = tinyStudentParameters(config);
+    fillEmbeddings(initial, { config, embeddings: 'teacher', teacher, random: createRandom(1) });
+    const projections = createProjections({ student: 8, teacher: 8 }, 'normalised', createRandom(2));
+    const task = createDistillTask({
+      config, source: liveSource(teacher), context: 6, checkBinary: true, recompute: false, initial,
+      terms: (parameters) => spadTerms({ settings: settings({ featureForm: 'normalised' }), student: config, teacher: teacher.config, projections }, parameters), exportStudent: async () => undefined,
+    });
+    const options = { adam: { beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weightDecay: 0.1 }, learningRate: 0.1, clipNorm: 1, hasTermNorms: false, runner: soloRunner };
+    let state = initAdam(task.parameters);
+    for (let i = 0; i < 2; i++) ({ state } = await trainStep(task, { batches: [batch(), batch()], state }, options));
+    expect(await Promise.all(Array.from(teacher.parameters.values(), values))).to.deep.equal(before);
+    for (const [own, of] of [['embed_tokens.weight', 'embed_tokens.weight'], ['final_norm.bias', 'final_layer_norm.bias']] as const) {
+      expect(await values(task.parameters.get(own)), own).not.to.deep.equal(await values(teacher.parameters.get(of)));
+    }
+    task.dispose();
   });
 });
 

@@ -20,6 +20,10 @@ function product(call: KernelTensors): number {
   return 2 * sizeOf(out) * inner;
 }
 
+function allSizes({ inputs }: KernelTensors): number {
+  return Object.values(inputs).reduce((sum, tensor) => sum + sizeOf(tensor), 0);
+}
+
 /** (T, B, L, 3D): per causal pair, time step and head, K for the overlap and K for the values, each one operation and its addition. */
 function attention(call: KernelTensors): number {
   const [timeSteps = 1, batch = 1, length = 1, width = 3] = input(call, 'qkv')?.shape ?? [];
@@ -52,6 +56,10 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
   BispikSpikeMatMul: (call) => 2 * sizeOf(call.outputs[0]) * (input(call, 'w')?.shape[0] ?? 1),
   BispikReluMatMul: (call) => 2 * sizeOf(call.outputs[0]) * last(input(call, 'x')),
   BispikSpikeMatMulGradW: (call) => 2 * sizeOf(call.outputs[0]) * (input(call, 's')?.shape[0] ?? 1),
+  // Over any number of tensors: one per element of a gradient.
+  BispikSquareSums: allSizes,
+  BispikAddInto: (call) => allSizes(call) / 2,
+  BispikAdamInPlace: (call) => allSizes(call) / 4,
   BispikSpikingAttention: attention,
   BispikMappedAttention: attention,
   // The overlap and the spikes once more, and four products: of dValues with the values, and towards query, key and value.

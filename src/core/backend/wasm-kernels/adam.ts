@@ -1,24 +1,29 @@
-import type { KernelConfig, NamedAttrMap, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
+import type { KernelConfig, NamedAttrMap, TensorInfo } from '@tensorflow/tfjs-core';
 
-import { expectShape, inputOf, sizeOf } from '../kernel-tensors.js';
+import { expectShape, sizeOf } from '../kernel-tensors.js';
 import type { KernelHeap } from './heap.js';
 
-/** `BispikAdamStep`: one AdamW update (Loshchilov & Hutter, 2019) of a parameter and its two moments in one pass. */
+/**
+ * `BispikAdamInPlace`: one AdamW update (Loshchilov & Hutter, 2019) of any number of parameters, written over them and their moments.
+ * Inputs: parameter, gradient and both moments of the first, then of the next; `lowerBounds`: what each parameter may not fall below. No outputs.
+ * Whoever calls it has seen to it that nobody else owns what is written.
+ */
 export function adamKernels(heap: KernelHeap): KernelConfig[] {
-  return [{ kernelName: 'BispikAdamStep', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => adamStep(heap, inputs, attrs) }];
+  return [{ kernelName: 'BispikAdamInPlace', backendName: 'wasm', kernelFunc: ({ inputs, attrs }) => adamInPlace(heap, Object.values(inputs) as TensorInfo[], attrs) }];
 }
 
-function adamStep(heap: KernelHeap, inputs: NamedTensorInfoMap, attrs: NamedAttrMap | undefined): TensorInfo[] {
-  const tensors = ['p', 'g', 'm', 'v'].map((name) => inputOf(inputs, name));
-  const shape = inputOf(inputs, 'p').shape;
-  tensors.forEach((tensor, i) => expectShape(tensor, shape, 'pgmv'.charAt(i)));
+function adamInPlace(heap: KernelHeap, tensors: readonly TensorInfo[], attrs: NamedAttrMap | undefined): TensorInfo[] {
   const value = (name: string): number => Number(attrs?.[name]);
   const [beta1, beta2, step, learningRate] = [value('beta1'), value('beta2'), value('step'), value('learningRate')];
-  const outputs = [heap.output(shape), heap.output(shape), heap.output(shape)];
-  heap.call.adamStep(
-    ...[...tensors, ...outputs].map(heap.address), sizeOf(shape),
+  const numbers = [
     value('gradScale'), beta1, 1 - beta1, beta2, 1 - beta2,
     learningRate / (1 - beta1 ** step), 1 / Math.sqrt(1 - beta2 ** step), value('epsilon'), learningRate * value('weightDecay'),
-  );
-  return outputs;
+  ];
+  (attrs?.['lowerBounds'] as number[]).forEach((lowest, i) => {
+    const four = tensors.slice(4 * i, 4 * i + 4);
+    const shape = four[0]?.shape ?? [];
+    four.forEach((tensor, at) => { expectShape(tensor, shape, `${'pgmv'.charAt(at)}${i}`); });
+    heap.call.adamStep(...four.map(heap.address), sizeOf(shape), lowest, ...numbers);
+  });
+  return [];
 }

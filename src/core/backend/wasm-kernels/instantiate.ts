@@ -2,7 +2,7 @@ import { compileKernels, instantiateModule } from '../../wasm/kernel-files.js';
 
 /** Every function the compiled kernels export; arguments are byte addresses, sizes, flags (0/1) and float32 values. */
 export const KERNEL_EXPORTS = [
-  'gemm', 'gemmScratchBytes', 'exp', 'segmentSum', 'squaredError', 'squareSum', 'sumMiddle', 'addWrite', 'addWriteGrad', 'lif', 'lifGrad', 'lifScratchBytes', 'rateCode', 'causalSoftmax', 'softmaxAttention', 'softmaxAttentionScratchBytes',
+  'gemm', 'gemmScratchBytes', 'exp', 'addInto', 'segmentSum', 'squaredError', 'squareSum', 'sumMiddle', 'addWrite', 'addWriteGrad', 'lif', 'lifGrad', 'lifScratchBytes', 'rateCode', 'causalSoftmax', 'softmaxAttention', 'softmaxAttentionScratchBytes',
   'packSpikes', 'spikeMatMul', 'spikeMatMulScratchBytes', 'spikeMatMulGradW', 'spikeMatMulGradWScratchBytes', 'reluMatMul', 'reluMatMulScratchBytes',
   'attention', 'attentionScratchBytes', 'attentionGrad', 'attentionGradScratchBytes',
   'layerNorm', 'layerNormGrad', 'crossEntropy', 'headLosses', 'sampleRows', 'adamStep',

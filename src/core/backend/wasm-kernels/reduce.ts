@@ -5,7 +5,7 @@ import { expectShape, inputOf, sizeOf } from '../kernel-tensors.js';
 import type { KernelHeap } from './heap.js';
 import { standardKernel } from './heap.js';
 
-/** `Sum` and `Mean` over adjacent axes of a float32 tensor, `UnsortedSegmentSum`, which the standard backend lacks, `BispikSquaredError` and `BispikSquareSums`. */
+/** `Sum` and `Mean` over adjacent axes of a float32 tensor, `UnsortedSegmentSum`, which the standard backend lacks, `BispikSquaredError`, `BispikSquareSums` and `BispikAddInto`. */
 export function reduceKernels(heap: KernelHeap): KernelConfig[] {
   return [
     { kernelName: 'Sum', backendName: 'wasm', kernelFunc: reduction(heap, standardKernel('Sum'), () => 1) },
@@ -19,6 +19,7 @@ export function reduceKernels(heap: KernelHeap): KernelConfig[] {
       kernelFunc: ({ inputs, attrs }) => squaredError(heap, [inputOf(inputs, 'x'), inputOf(inputs, 'target')], Number(attrs?.['factor'])),
     },
     { kernelName: 'BispikSquareSums', backendName: 'wasm', kernelFunc: ({ inputs }) => squareSums(heap, Object.values(inputs) as TensorInfo[]) },
+    { kernelName: 'BispikAddInto', backendName: 'wasm', kernelFunc: ({ inputs }) => addInto(heap, Object.values(inputs) as TensorInfo[]) },
   ];
 }
 
@@ -54,6 +55,17 @@ function squareSums(heap: KernelHeap, tensors: readonly TensorInfo[]): TensorInf
     heap.call.squareSum(heap.address(x), heap.address(out) + 8 * i, sizeOf(x.shape));
   });
   return out;
+}
+
+/** Of every pair of tensors the second is added to the first, in place: whoever calls it has seen to it that nobody else owns that one. No outputs. */
+function addInto(heap: KernelHeap, tensors: readonly TensorInfo[]): TensorInfo[] {
+  for (let i = 0; i + 1 < tensors.length; i += 2) {
+    const [into, from] = tensors.slice(i, i + 2) as [TensorInfo, TensorInfo];
+    expectShape(into, into.shape, `into${i / 2}`);
+    expectShape(from, into.shape, `from${i / 2}`);
+    heap.call.addInto(heap.address(into), heap.address(from), sizeOf(into.shape));
+  }
+  return [];
 }
 
 /** Rows of x (S…, C…) added up by the segment ids (S…), in row order; ids outside the range are dropped. */

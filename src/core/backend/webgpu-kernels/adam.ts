@@ -7,7 +7,9 @@ import type { GpuDispatcher, GpuKernel, UniformType } from './dispatch.js';
 import { spreadGroups } from './dispatch.js';
 import { GROUP, MAIN } from './sums.js';
 
-const NUMBERS = ['gradScale', 'beta1', 'oneMinusBeta1', 'beta2', 'oneMinusBeta2', 'step', 'rootCorrection', 'epsilon', 'keep'];
+const NUMBERS = ['gradScale', 'beta1', 'oneMinusBeta1', 'beta2', 'oneMinusBeta2', 'step', 'rootCorrection', 'epsilon', 'keep', 'lowest'];
+/** The lowest float32: WGSL promises nothing about infinities. */
+const LOWEST = -(2 - 2 ** -23) * 2 ** 127;
 
 const ADAM: GpuKernel = {
   name: 'BispikAdamStep',
@@ -22,13 +24,14 @@ const ADAM: GpuKernel = {
   let gradient = g[i] * uniforms.gradScale;
   let first = m[i] * uniforms.beta1 + gradient * uniforms.oneMinusBeta1;
   let second = v[i] * uniforms.beta2 + gradient * gradient * uniforms.oneMinusBeta2;
-  nextP[i] = p[i] * uniforms.keep - first * uniforms.step / (sqrt(second) * uniforms.rootCorrection + uniforms.epsilon);
+  let moved = p[i] * uniforms.keep - first * uniforms.step / (sqrt(second) * uniforms.rootCorrection + uniforms.epsilon);
+  nextP[i] = select(moved, uniforms.lowest, moved < uniforms.lowest);
   nextM[i] = first;
   nextV[i] = second;
 }`,
 };
 
-/** `BispikAdamStep`: one AdamW update (Loshchilov & Hutter, 2019) of a parameter and its two moments in one pass. */
+/** `BispikAdamStep`: one AdamW update (Loshchilov & Hutter, 2019) of a parameter and its two moments in one pass; `lowerBound`: what the parameter may not fall below. */
 export function adamKernels(gpu: GpuDispatcher): KernelConfig[] {
   return [{ kernelName: 'BispikAdamStep', backendName: 'webgpu', kernelFunc: ({ inputs, attrs }) => adamStep(gpu, inputs, attrs) }];
 }
@@ -43,6 +46,7 @@ function adamStep(gpu: GpuDispatcher, inputs: NamedTensorInfoMap, attrs: NamedAt
   const numbers = [
     value('gradScale'), beta1, 1 - beta1, beta2, 1 - beta2,
     learningRate / (1 - beta1 ** step), 1 / Math.sqrt(1 - beta2 ** step), value('epsilon'), 1 - learningRate * value('weightDecay'),
+    Math.max(value('lowerBound'), LOWEST),
   ];
   const all = [...tensors, ...outputs];
   runCut(gpu, ADAM, {

@@ -38,6 +38,14 @@ describe('operations of a kernel', () => {
     expect(operationsOf('BispikSoftmaxAttention', { inputs: { query: of(12, 8), key: of(12, 8), value: of(12, 8) }, outputs: [], attrs: { batch: 3, length: 4, heads: 2 } })).to.equal(2 * 2 * 30 * 8);
   });
 
+  it('gradients of any number of parameters: one for each element of a gradient', () => {
+    const [first, second] = [of(5, 7), of(3)];
+    const list = (...tensors: ReturnType<typeof of>[]) => ({ inputs: Object.fromEntries(tensors.entries()), outputs: [], attrs: {} });
+    expect(operationsOf('BispikSquareSums', list(first, second))).to.equal(35 + 3);
+    expect(operationsOf('BispikAddInto', list(first, first, second, second))).to.equal(35 + 3);
+    expect(operationsOf('BispikAdamInPlace', list(first, first, first, first, second, second, second, second))).to.equal(35 + 3);
+  });
+
   it('anything else: one for each element of its largest tensor', () => {
     expect(operationsOf('Add', { inputs: { a: of(5, 1), b: of(1, 7) }, outputs: [of(5, 7)], attrs: {} })).to.equal(35);
     expect(operationsOf('Sum', { inputs: { x: of(5, 7) }, outputs: [of()], attrs: {} })).to.equal(35);

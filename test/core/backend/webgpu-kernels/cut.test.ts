@@ -17,7 +17,7 @@ const positive = (...shape: number[]) => { const { values } = floats(...shape); 
 const bitsOf = (values: Float32Array): number[] => [...new Uint32Array(values.slice().buffer)];
 
 const NEURON = { timeSteps: 3, decay: 0.9, threshold: 1, reset: 'soft', surrogate: 'atan', alpha: 2, detachReset: false };
-const ADAM = { learningRate: 0.01, beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weightDecay: 0.1, step: 3, gradScale: 0.5 };
+const ADAM = { learningRate: 0.01, beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weightDecay: 0.1, step: 3, gradScale: 0.5, lowerBound: -0.4 };
 const ATTENTION = { ...NEURON, heads: 2 };
 const ALIGNED = { ...ATTENTION, teacherHeads: 3, headMap: [2, 0], gamma: 0.5, form: 'row-normalised' };
 
