@@ -3,10 +3,19 @@
  *   node --import tsx bench/support/dry-memory.ts '[{"shape":"125m","preset":"paper","timeSteps":4,"context":1024,"recompute":"blocks","batches":[1,8],"set":[]}]'
  * Prints a line of JSON for every batch. A process of its own, because it has its own WebGPU backend.
  */
-import { teacherConfigSchema } from '../../src/core/config/schema.js';
+import * as tf from '@tensorflow/tfjs-core';
+
+import { distillConfigSchema, teacherConfigSchema } from '../../src/core/config/schema.js';
+import { createRandom } from '../../src/core/corpus/random.js';
 import { pooledShares } from '../../src/core/distill/memory-pool.js';
+import type { StartSizes } from '../../src/core/distill/start-memory.js';
+import { estimateStart } from '../../src/core/distill/start-memory.js';
 import { backendMemory, stepSizes } from '../../src/core/distill/step-sizes.js';
+import { studentConfigOf } from '../../src/core/distill/student-config.js';
 import { pooledTeacherMoments, teacherSizes } from '../../src/core/distill/teacher-memory.js';
+import { startStudent } from '../../src/core/student/start.js';
+import { initTeacher } from '../../src/core/teacher/init.js';
+import type { Teacher } from '../../src/core/teacher/parameters.js';
 import { startDryGpu } from './dry-gpu.js';
 import type { EngineShape, ShapeName } from './engine-shapes.js';
 import { ENGINE_SHAPES } from './engine-shapes.js';
@@ -19,6 +28,15 @@ import { openTeacherStep } from './teacher-step.js';
 interface TeacherCase {
   readonly config: unknown;
   readonly vocabSize: number;
+}
+
+/** The start of a student. */
+interface StartCase {
+  readonly start: EngineShape;
+  readonly context: number;
+  readonly sequences: number;
+  readonly student: Readonly<Record<string, unknown>>;
+  readonly atOnce: number;
 }
 
 /** A student at several batch sizes. */
@@ -74,5 +92,33 @@ async function measureTeacher({ config: given, vocabSize }: TeacherCase): Promis
   training.dispose();
 }
 
-for (const each of JSON.parse(process.argv[2] ?? '[]') as (StudentCase | TeacherCase)[]) await ('config' in each ? measureTeacher(each) : measureStudent(each));
+async function measureStart({ start: { vocabSize, hiddenSize, layers, heads, feedForwardSize }, context, sequences, student, atOnce }: StartCase): Promise<void> {
+  const config = distillConfigSchema.parse({ run: 'r', teacher: 't', student, train: { context }, calibration: { sequences } });
+  const random = createRandom(1);
+  const teacher = initTeacher({ vocabSize, hiddenSize, layers, heads, feedForwardSize, contextLength: context, bosId: null, eosId: null, padId: null }, random);
+  const ids = tf.zeros<tf.Rank.R2>([sequences, context], 'int32');
+  const { init, embeddings } = config.student;
+  const { ridge, entryRate, unitRate, attentionDensity } = config.calibration;
+  const run = async (): Promise<void> => {
+    const started = await startStudent({ config: studentConfigOf(config, teacher.config), init, embeddings, teacher, ids, calibration: { ridge, entryRate, unitRate, attentionDensity }, random, atOnce });
+    tf.dispose([...started.values()]);
+  };
+  await teacherOnDevice(teacher);
+  const counted = await peakOf(run);
+  const sizes = stepSizes(config, teacher.config, backendMemory());
+  const { peakBytes: estimate, moment } = estimateStart(sizes, { ...(sizes.start as StartSizes), atOnce });
+  say({ start: { hiddenSize, layers }, context, sequences, student, atOnce, ...counted, estimate, moment });
+  tf.dispose([ids, ...teacher.parameters.values()]);
+}
+
+/** Uploads what was made in ordinary memory. */
+async function teacherOnDevice({ parameters }: Teacher): Promise<void> {
+  for (const tensor of parameters.values()) {
+    const read = tf.neg(tensor);
+    await read.data();
+    read.dispose();
+  }
+}
+
+for (const each of JSON.parse(process.argv[2] ?? '[]') as (StudentCase | TeacherCase | StartCase)[]) await ('config' in each ? measureTeacher(each) : 'start' in each ? measureStart(each) : measureStudent(each));
 process.exit(0);

@@ -29,6 +29,25 @@ const TEACHERS = [{ batch: 2, context: 200, accumulate: 2 }, { batch: 9, context
   config: { run: 'r', corpus: { kind: 'stories' }, model: { hiddenSize: 96, layers: 4, heads: 3, feedForwardSize: 300, contextLength: 512 }, train },
 }));
 
+/** Starts whose tensors do not hide behind the weights, in one group of windows and in several. */
+const start = ([D, heads, context, sequences]: readonly [number, number, number, number], atOnce: number, student: Record<string, unknown> = {}): object =>
+  ({ start: shape(D, 1, heads, 200), context, sequences, student, atOnce });
+const STARTS = [
+  start([64, 4, 128, 32], 2 ** 24), start([64, 4, 128, 32], 500_000), start([96, 2, 256, 16], 2_000_000, { timeSteps: 4 }), start([64, 2, 200, 40], 1_000_000, { timeSteps: 3, init: 'copy' }),
+  start([96, 3, 100, 24], 400_000, { onOff: false }), start([96, 3, 100, 40], 500_000, { init: 'random', residualWrite: 'spike' }),
+];
+
+describe('memory of the start of a student on webgpu, counted on a device that does nothing', function () {
+  this.timeout(60_000);
+
+  it('is predicted within 15 %, in one group of windows and in several', () => {
+    const { stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', SCRIPT, JSON.stringify(STARTS)], { encoding: 'utf8' });
+    const lines = stdout.trim().split('\n').map((line) => JSON.parse(line) as { readonly allocated: number; readonly estimate: number });
+    expect(lines.length, stderr).to.equal(STARTS.length);
+    for (const [i, { allocated, estimate }] of lines.entries()) expect(estimate / allocated, `${JSON.stringify(STARTS[i])}: ${estimate} predicted, ${allocated} counted`).to.be.within(0.85, 1.15);
+  });
+});
+
 describe('memory of a step and a validation on webgpu, counted on a device that does nothing', function () {
   this.timeout(120_000);
   let lines: Line[] = [];

@@ -1,7 +1,9 @@
 import type { MemoryLimits } from '../backend/memory-limits.js';
 import { BackendError } from '../errors.js';
-import type { MemoryEstimate, StepSizes } from './memory-estimate.js';
+import type { StepSizes } from './memory-estimate.js';
 import { estimateMemory } from './memory-estimate.js';
+import type { MemoryEstimate } from './moments.js';
+import { estimateStart } from './start-memory.js';
 import type { TeacherSizes } from './teacher-memory.js';
 import { estimateTeacherMemory } from './teacher-memory.js';
 
@@ -49,15 +51,17 @@ export function checkMemory(sizes: RunSizes, mode: 'auto' | RunSizes['recompute'
 /** Changes that would fit, smallest first, as something to type. Every value is computed, so following one of them is enough. */
 export function remedies(sizes: RunSizes, limits: MemoryLimits): string[] {
   const found: string[] = [];
+  const start = smallerStart(sizes, limits);
   const offer = (changed: RunSizes, keys: readonly string[]): boolean => {
     const changedTo = estimate(changed);
-    if (!fits(changedTo, limits)) return false;
+    if (keys.length === 0 || !fits(changedTo, limits)) return false;
     found.push(`${keys.map((key) => `--set ${key}`).join(' ')} (${gigabytes(changedTo.peakBytes)})`);
     return true;
   };
-  const again = { ...sizes, recompute: 'blocks' as const };
-  const recomputed = sizes.recompute === 'blocks' ? [] : ['train.recompute=blocks'];
-  if (recomputed.length > 0) offer(again, recomputed);
+  offer(start.sizes, start.keys);
+  const again = { ...start.sizes, recompute: 'blocks' as const };
+  const recomputed = sizes.recompute === 'blocks' ? start.keys : [...start.keys, 'train.recompute=blocks'];
+  if (sizes.recompute !== 'blocks') offer(again, recomputed);
   for (let batch = sizes.batch - 1; batch >= 1; batch--) {
     const accumulate = Math.ceil((sizes.batch * sizes.accumulate) / batch);
     if (offer({ ...again, batch, accumulate }, [...recomputed, `train.batch=${batch}`, `train.accumulate=${accumulate}`])) break;
@@ -66,6 +70,19 @@ export function remedies(sizes: RunSizes, limits: MemoryLimits): string[] {
     if (offer({ ...again, context }, [...recomputed, `train.context=${context}`])) break;
   }
   return found.length > 0 ? found : [sizes.trains === 'student' ? 'a smaller student (student.layers, student.hiddenSize) or teacher' : 'a smaller teacher (model.layers, model.hiddenSize)', 'another backend (--backend)'];
+}
+
+/** The run with so few calibration windows that its start fits, and the key that says so; unchanged where it fits as it is, or cannot. */
+function smallerStart(sizes: RunSizes, limits: MemoryLimits): { sizes: RunSizes; keys: readonly string[] } {
+  const same = { sizes, keys: [] };
+  if (sizes.trains === 'teacher' || sizes.start === null) return same;
+  const { start } = sizes;
+  const startFits = (sequences: number): boolean => limits.totalBytes === null || estimateStart(sizes, { ...start, sequences }).peakBytes <= limits.totalBytes;
+  if (startFits(start.sequences)) return same;
+  for (let sequences = Math.floor(start.sequences / 2); sequences >= 1; sequences = Math.floor(sequences / 2)) {
+    if (startFits(sequences)) return { sizes: { ...sizes, start: { ...start, sequences } }, keys: [`calibration.sequences=${sequences}`] };
+  }
+  return same;
 }
 
 /** What to say when memory ran out all the same. @param cause as thrown. */

@@ -5,6 +5,10 @@ import type { StudentConfig } from '../student/config.js';
 import { entranceWidth } from '../student/config.js';
 import type { ModelShape } from '../types.js';
 import { comparedNumbers, fillNumbers, pooledShares } from './memory-pool.js';
+import type { MemoryEstimate, Moment, Shares } from './moments.js';
+import { estimateOf } from './moments.js';
+import type { StartSizes } from './start-memory.js';
+import { startMoments } from './start-memory.js';
 
 /** Everything that decides how much memory a training step takes. */
 export interface StepSizes {
@@ -28,25 +32,9 @@ export interface StepSizes {
   /** True where the teacher's distributions are sampled by a kernel, else on the host. */ readonly hasSampleKernel: boolean;
   /** True where spikes that enter matrices are kept in one bit each. */ readonly packsSpikes: boolean;
   /** True where an update writes over weights and moments, else new values of one parameter after the other are made. */ readonly updatesInPlace: boolean;
+  /** Of the start that comes before the first step; null where there is none. */ readonly start: StartSizes | null;
   /** True where a released buffer is kept for tensors of exactly its size, as `webgpu` does. */ readonly poolsBuffers: boolean;
 }
-
-/** One share of the peak. */
-export interface MemoryPart {
-  readonly name: string;
-  readonly bytes: number;
-}
-
-/** Peak memory of a training step and of validation, predicted. */
-export interface MemoryEstimate {
-  readonly peakBytes: number;
-  /** Where in a step the peak is. */ readonly moment: string;
-  /** What is alive then, largest first. */ readonly parts: readonly MemoryPart[];
-  /** The largest single tensor. */ readonly largest: MemoryPart;
-}
-
-/** Shares in numbers (float32); the moments of a step are lists of them. */
-export type Shares = Readonly<Record<string, number>>;
 
 /**
  * Predicts the peak of the values that are alive at once, as the kernels of `wasm` and `webgpu` make them: the largest of the moments of a step. Letters as in
@@ -58,21 +46,9 @@ export type Shares = Readonly<Record<string, number>>;
 export function estimateMemory(sizes: StepSizes): MemoryEstimate {
   const moments = sizes.poolsBuffers ? pooledMoments(sizes)
     : [...stepMoments(sizes), ...(sizes.sampled === null ? [teacherMoment(sizes)] : [fillMoment(sizes)]), embeddingMoment(sizes), updateMoment(sizes), validationMoment(sizes)];
-  return estimateOf(moments, tensorSizes(sizes));
+  // The start and the steps follow each other; what a backend keeps in between is given back.
+  return estimateOf(sizes.start === null ? moments : [...moments, ...startMoments(sizes, sizes.start)], tensorSizes(sizes));
 }
-
-/** The largest of some moments, and the largest of some tensors. */
-export function estimateOf(moments: readonly Moment[], tensors: Shares): MemoryEstimate {
-  const total = (shares: Shares): number => Object.values(shares).reduce((sum, numbers) => sum + numbers, 0);
-  const peak = moments.reduce((most, moment) => (total(moment.shares) > total(most.shares) ? moment : most));
-  const bytes = (numbers: number): number => numbers * Float32Array.BYTES_PER_ELEMENT;
-  const parts = Object.entries(peak.shares).filter(([, numbers]) => numbers > 0).map(([name, numbers]) => ({ name, bytes: bytes(numbers) }));
-  const [name, numbers] = Object.entries(tensors).reduce((most, tensor) => (tensor[1] > most[1] ? tensor : most));
-  return { peakBytes: bytes(total(peak.shares)), moment: peak.name, parts: parts.sort((a, b) => b.bytes - a.bytes), largest: { name, bytes: bytes(numbers) } };
-}
-
-/** A moment of a step, and what is alive then. */
-export interface Moment { readonly name: string; readonly shares: Shares }
 
 /** With a pool the most that was held is kept, whatever happens later. */
 function pooledMoments(sizes: StepSizes): Moment[] {

@@ -2,12 +2,15 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import type { DistillConfig } from '../config/schema.js';
 import { hasKernel } from '../ops/kernels.js';
+import { fitTiles } from '../ops/tiled-attention.js';
+import { START_NUMBERS } from '../student/groups.js';
 import { parameterShapes } from '../student/parameters.js';
 import type { OptConfig } from '../teacher/config.js';
 import { EMBEDDING_PARAMETERS } from '../teacher/forward.js';
 import { expectedOptTensors, OPT_PREFIX } from '../teacher/opt.js';
 import type { StepSizes } from './memory-estimate.js';
 import { projectionShapes } from './projections.js';
+import type { StartSizes } from './start-memory.js';
 import { studentConfigOf } from './student-config.js';
 
 /** Numbers in a tensor of a shape. */
@@ -38,8 +41,16 @@ export function stepSizes(config: DistillConfig, teacher: OptConfig, backend: Ba
   const held = tensors.filter(({ name }) => !isCached || (weights.embedding > 0 && EMBEDDING_PARAMETERS.has(name.slice(OPT_PREFIX.length))));
   return {
     trains: 'student', student, teacher, batch, context, accumulate, recompute: config.train.recompute === 'blocks' ? 'blocks' : 'none', ...backend,
+    streamsAttention: backend.streamsAttention && fitTiles({ headWidth: student.hiddenSize / student.heads, timeSteps: student.neuron.timeSteps }),
     trained: sumOf(trained), distinct: sumOf(new Set(trained)), frozen: sumOf(held.map(({ shape }) => numbersIn(shape))), whole: sumOf(tensors.map(({ shape }) => numbersIn(shape))), sampled: isCached ? config.teacherCache.samples : null,
     attentionLoss: isCached || weights.attention === 0 ? null : attentionForm,
-    hasFeatureLoss: !isCached && weights.feature !== 0, hasProjectedFeatures: featureForm === 'projected',
+    hasFeatureLoss: !isCached && weights.feature !== 0, hasProjectedFeatures: featureForm === 'projected', start: startSizes(config, teacher),
   };
+}
+
+/** Of the start of a new student; null where its weights come from an earlier one, or are random without looking at any windows. */
+function startSizes({ student: { from, init, embeddings, learnedNeurons }, calibration: { sequences } }: DistillConfig, teacher: OptConfig): StartSizes | null {
+  if (from !== null || !learnedNeurons) return null;
+  const isShared = embeddings === 'teacher' && teacher.embeddingSize === teacher.hiddenSize;
+  return { sequences, looksAtTeacher: init !== 'random', isFitted: init === 'ridge', shared: isShared ? teacher.vocabSize * teacher.hiddenSize : 0, atOnce: START_NUMBERS };
 }

@@ -5,9 +5,9 @@ import { hasKernel } from '../ops/kernels.js';
 import { HEAD_CHUNK_BYTES } from '../ops/readout.js';
 import type { OptConfig } from '../teacher/config.js';
 import { expectedOptTensors } from '../teacher/opt.js';
-import type { MemoryEstimate, Moment, Shares } from './memory-estimate.js';
-import { estimateOf } from './memory-estimate.js';
 import { logitNumbers } from './memory-pool.js';
+import type { MemoryEstimate, Moment, Shares } from './moments.js';
+import { estimateOf } from './moments.js';
 import type { BackendMemory } from './step-sizes.js';
 import { backendMemory, numbersIn, sumOf } from './step-sizes.js';
 

@@ -6,7 +6,7 @@ import { hasMappedAttention, mappedAttention } from './mapped-attention.js';
 import { squaredError } from './reduce.js';
 import type { AttentionStream } from './softmax-attention.js';
 import { streamProbabilities } from './softmax-attention.js';
-import { hasTiles, tiledAlignment, tiledAttention } from './tiled-attention.js';
+import { hasTiles, tiledAlignment, tiledAttention, tileShape } from './tiled-attention.js';
 import type { AttentionInput } from './spiking-attention.js';
 import { spikingAttention } from './spiking-attention.js';
 
@@ -48,7 +48,7 @@ export interface AttentionValues {
 
 /** `spikingAttention` without its map; where the backend has kernels for it, no map is made. Differentiable in qkv, gain and distanceBias. */
 export function attentionValues(input: AttentionInput, neuron: LifNeuron): AttentionValues {
-  return hasTiles(input, neuron) ? tiledAttention(input, neuron) : composedValues(input, neuron);
+  return hasTiles(tileShape(input, neuron)) ? tiledAttention(input, neuron) : composedValues(input, neuron);
 }
 
 /** The reference of `attentionValues`, by way of the map. */
@@ -70,7 +70,7 @@ export interface AlignedValues extends AttentionValues {
  */
 export function alignedAttention(input: AttentionInput, neuron: LifNeuron, target: AlignmentTarget): AlignedValues {
   const { teacher } = target;
-  if (teacher.kind === 'stream' && hasTiles(input, neuron)) return tiledAlignment(input, neuron, { ...target, teacher });
+  if (teacher.kind === 'stream' && hasTiles(tileShape(input, neuron))) return tiledAlignment(input, neuron, { ...target, teacher });
   if (target.form === 'raw' && hasMappedAttention()) {
     const probabilities = targetMaps(target);
     return mappedAttention(input, neuron, { target: probabilities, ...rawFactors(probabilities.shape, target.gamma) });

@@ -16,8 +16,7 @@ export function spikeLinear(spikes: SpikeTensor<tf.Rank.R3>, weight: tf.Tensor2D
   return applyCustomOp({
     inputs: [spikes, weight, bias],
     forward: (save) => {
-      const flat = view(spikes, [timeSteps * rows, inputs]);
-      const stored = hasKernel('BispikPackSpikes') ? output(runKernel('BispikPackSpikes', { s: flat }, {}), 0) : flat;
+      const stored = packed(view(spikes, [timeSteps * rows, inputs]));
       save([stored, weight]);
       return view(forward(stored, weight, bias), [timeSteps, rows, outputs]);
     },
@@ -26,6 +25,28 @@ export function spikeLinear(spikes: SpikeTensor<tf.Rank.R3>, weight: tf.Tensor2D
       return [view(ds as tf.Tensor, spikes.shape), ...rest];
     },
   }) as tf.Tensor3D;
+}
+
+/** Spikes (T, N, C) as products with them take them: in bits where the backend can pack them. */
+export interface StoredSpikes {
+  readonly shape: readonly [timeSteps: number, rows: number, inputs: number];
+  /** (T·N, C), or (T·N, ⌈C / 32⌉) words. */ readonly values: tf.Tensor;
+}
+
+/** Spikes stored for many products; `values` are the caller's. */
+export function storeSpikes(spikes: SpikeTensor<tf.Rank.R3>): StoredSpikes {
+  const [timeSteps, rows, inputs] = spikes.shape;
+  return { shape: spikes.shape, values: packed(view(spikes, [timeSteps * rows, inputs])) };
+}
+
+/** `spikeLinear` of stored spikes, to the bit; not differentiable. @returns (T, N, M). */
+export function storedLinear({ shape: [timeSteps, rows], values }: StoredSpikes, weight: tf.Tensor2D, bias: tf.Tensor1D): tf.Tensor3D {
+  return tf.tidy(() => view<tf.Rank.R3>(forward(values, weight, bias), [timeSteps, rows, weight.shape[1]]));
+}
+
+/** @param flat (T·N, C). */
+function packed(flat: tf.Tensor): tf.Tensor {
+  return hasKernel('BispikPackSpikes') ? output(runKernel('BispikPackSpikes', { s: flat }, {}), 0) : flat;
 }
 
 /** @param s as the backend's kernels take spikes: packed where it can pack them. */

@@ -15,9 +15,19 @@ const ALIGNED = 'BispikAlignedAttention';
 /** Time steps × words of 32 channels of a head: the kernels keep a sum of each in registers. */
 const MOST_SUMS = 32;
 
-/** True when the active backend attends tile by tile; layers with very many time steps or very wide heads keep their maps. */
-export function hasTiles({ qkv, heads }: AttentionInput, { timeSteps }: LifNeuron): boolean {
-  return hasKernel(KERNEL) && timeSteps * Math.ceil(qkv.shape[3] / 3 / heads / 32) <= MOST_SUMS;
+/** True where the kernels can take heads of this width; layers with very many time steps or very wide heads keep their maps. */
+export function fitTiles({ headWidth, timeSteps }: { readonly headWidth: number; readonly timeSteps: number }): boolean {
+  return timeSteps * Math.ceil(headWidth / 32) <= MOST_SUMS;
+}
+
+/** True when the active backend attends tile by tile, and no map is made. */
+export function hasTiles(shape: Parameters<typeof fitTiles>[0]): boolean {
+  return hasKernel(KERNEL) && fitTiles(shape);
+}
+
+/** What `hasTiles` asks for. */
+export function tileShape({ qkv, heads }: AttentionInput, { timeSteps }: LifNeuron): Parameters<typeof fitTiles>[0] {
+  return { headWidth: qkv.shape[3] / 3 / heads, timeSteps };
 }
 
 export function tiledAttention({ qkv, gain, distanceBias, heads }: AttentionInput, neuron: LifNeuron): AttentionValues {

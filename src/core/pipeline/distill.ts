@@ -83,7 +83,8 @@ export async function distill(request: DistillRequest, ctx: RunContext): Promise
   const backend = await prepareBackend(config.backend);
   ctx.reporter.notice(`Computing on ${backend.name} (${backend.device}): ${backend.reason}`);
   await preparePrecision(config.train, backend, ctx.reporter);
-  const planned = planMemory(config, weights.config, { backend, reporter: ctx.reporter });
+  const isRestored = isResumed && await holdsCheckpoints(config.run);
+  const planned = planMemory(config, weights.config, { backend, reporter: ctx.reporter, hasStart: !isRestored });
   const threads = trainingThreads(request.threads, { backend: backend.name, accumulate: config.train.accumulate, hasProfile: request.profile });
   if (!isResumed) await createRunFolder(config);
   const provenance = await runProvenance(backend, config.seed);
@@ -94,10 +95,9 @@ export async function distill(request: DistillRequest, ctx: RunContext): Promise
     config: planned.config, teacher, trainTokens: corpus.train, ctx,
     exportStudent: async (student, target) => {
       await copyTokenizer(folder, target);
-      const start = from === null ? {} : { start: { folder: from, sha256: startSha256 } };
-      await writeStudent(target, student, { ...provenance, teacher: { folder: config.teacher, sha256: hashes.teacherSha256 }, ...start, ...hashes, config });
+      await writeStudent(target, student, { ...provenance, teacher: { folder: config.teacher, sha256: hashes.teacherSha256 }, ...(from === null ? {} : { start: { folder: from, sha256: startSha256 } }), ...hashes, config });
     },
-  }, isResumed && await holdsCheckpoints(config.run)));
+  }, isRestored));
   const runner = openRunner(task, { threads, backend, plan: { kind: 'distill', backend: backend.name, config: planned.config }, reporter: ctx.reporter });
   try {
     return await explainMemory(planned.sizes, () => run(task, { ...setting, runner }, isResumed));

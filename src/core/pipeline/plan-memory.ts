@@ -19,6 +19,7 @@ export interface MemoryPlan<Config> {
 export interface PlanContext {
   readonly backend: BackendChoice;
   readonly reporter: Reporter;
+  /** False for a run that goes on from a checkpoint: its student has begun. */ readonly hasStart?: boolean;
 }
 
 /**
@@ -26,7 +27,8 @@ export interface PlanContext {
  * @throws BackendError when the run cannot fit.
  */
 export function planMemory(config: DistillConfig, teacher: OptConfig, context: PlanContext): MemoryPlan<DistillConfig> {
-  return plan(config, stepSizes(config, teacher, backendMemory()), context);
+  const sizes = stepSizes(config, teacher, backendMemory());
+  return plan(config, context.hasStart === false ? { ...sizes, start: null } : sizes, context);
 }
 
 /** The same for the training of a dense teacher. @param vocabSize at most. @throws BackendError when the run cannot fit. */

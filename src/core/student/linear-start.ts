@@ -1,53 +1,62 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-import { meanOfAll, meanOver, stdOver } from '../ops/reduce.js';
+import { meanOfAll, meanOver } from '../ops/reduce.js';
 import type { SpikeTensor } from '../ops/lif.js';
 import { teacherParameter } from '../teacher/parameters.js';
+import type { BlockStart } from './block-start.js';
+import type { Groups } from './groups.js';
+import { computedGroups, stdOfGroups } from './groups.js';
 import type { RidgeFit } from './ridge.js';
 import { ridgeRegression } from './ridge.js';
-import type { BlockStart } from './start.js';
 
 /** One matrix of a block to be given a first value. */
 export interface LinearTarget {
   readonly name: 'qkv' | 'fc1' | 'out' | 'fc2';
   /** Standard deviation its current is scaled to, where it is scaled. */ readonly currentStd: number;
-  /** (N, D): what the write should add; null for qkv and fc1, and for a random start. */ readonly missing?: tf.Tensor2D | null;
+  /** (n, D) a group: what the write should add; null for qkv and fc1, and for a random start. */ readonly missing?: Groups<tf.Rank.R2> | null;
 }
+
+/** Spikes (T, n, C) of a site, a group at a time. */
+type SpikeGroups = Groups & { at(group: number): SpikeTensor<tf.Rank.R3> };
 
 /**
  * First value of a matrix (in, out) and its bias. `ridge`: regression on the time-mean spikes, of the teacher's pre-activations
  * (qkv, fc1; then scaled per matrix to `currentStd`) or of what the stream lacks (out, fc2; not scaled); `copy`: the
  * teacher's matrix with the LayerNorm gain folded in, scaled to the same current; `random`: normal, scaled likewise.
  */
-export async function linearStart(spikes: SpikeTensor<tf.Rank.R3>, target: LinearTarget, start: BlockStart): Promise<RidgeFit> {
+export async function linearStart(spikes: SpikeGroups, target: LinearTarget, start: BlockStart): Promise<RidgeFit> {
   const isWrite = target.name === 'out' || target.name === 'fc2';
-  const mean = tf.tidy(() => meanOver<tf.Rank.R2>(spikes, [0]));
+  const mean = computedGroups<tf.Rank.R2>(spikes.count, (group) => meanOver(spikes.at(group), [0]));
   try {
-    if (start.init === 'ridge' && isWrite) return await ridgeRegression(mean, target.missing as tf.Tensor2D, start.calibration.ridge);
+    if (start.init === 'ridge' && isWrite) return await ridgeRegression({ x: mean, y: target.missing as Groups<tf.Rank.R2> }, start.calibration.ridge);
+    const inputs = tf.tidy(() => mean.at(0).shape[1]);
     const parts: Float32Array[] = [];
-    for (let part = 0; part < partCount(target.name); part++) {
-      parts.push(await scaledTo(target, mean, await partWeight(mean, { name: target.name, part }, start)));
-    }
-    const weight = joinColumns(parts, mean.shape[1]);
-    return { weight, bias: new Float32Array(weight.length / mean.shape[1]) };
+    for (const part of await unscaledParts(mean, { name: target.name, inputs }, start)) parts.push(await scaledTo(target, mean, part));
+    const weight = joinColumns(parts, inputs);
+    return { weight, bias: new Float32Array(weight.length / inputs) };
   } finally {
     mean.dispose();
   }
 }
 
-function partCount(name: LinearTarget['name']): number {
-  return name === 'qkv' ? 3 : 1;
+interface MatrixPlace {
+  readonly name: LinearTarget['name'];
+  readonly inputs: number;
 }
 
-/** Unscaled weight of the query, key or value part of qkv, or of a whole other matrix: (in, out). */
-async function partWeight(mean: tf.Tensor2D, at: { name: LinearTarget['name']; part: number }, start: BlockStart): Promise<Float32Array> {
-  const { teacherLayer: trace, config } = start;
-  const inputs = mean.shape[1];
-  const outputs = at.name === 'fc1' ? config.feedForwardSize : config.hiddenSize;
-  if (start.init === 'random') return Float32Array.from({ length: inputs * outputs }, () => start.random.normal());
-  if (start.init === 'copy') return copiedWeight(at, start);
-  const targets = at.name === 'fc1' ? trace.hidden : ([trace.query, trace.key, trace.value][at.part] as tf.Tensor2D);
-  return (await ridgeRegression(mean, targets, start.calibration.ridge)).weight;
+/** Weights before scaling of query, key and value, or of a whole other matrix: each (in, out). */
+async function unscaledParts(mean: Groups<tf.Rank.R2>, { name, inputs }: MatrixPlace, start: BlockStart): Promise<Float32Array[]> {
+  const { config } = start;
+  const count = name === 'qkv' ? 3 : 1;
+  const outputs = name === 'fc1' ? config.feedForwardSize : config.hiddenSize;
+  const each = <X>(make: (part: number) => X): X[] => Array.from({ length: count }, (_, part) => make(part));
+  if (start.init === 'random') return each(() => Float32Array.from({ length: inputs * outputs }, () => start.random.normal()));
+  if (start.init === 'copy') return Promise.all(each((part) => copiedWeight({ name, part }, start)));
+  const names = name === 'fc1' ? ['hidden'] as const : ['query', 'key', 'value'] as const;
+  const y = computedGroups<tf.Rank.R2>(mean.count, (group) => tf.concat(start.teacherLayer.values(group, names), 1));
+  const { weight } = await ridgeRegression({ x: mean, y }, start.calibration.ridge);
+  y.dispose();
+  return splitColumns(weight, { inputs, parts: count });
 }
 
 /** The teacher's matrix; behind an entrance its LayerNorm gain is folded in and the off half gets the opposite sign. */
@@ -69,16 +78,34 @@ async function copiedWeight(at: { name: LinearTarget['name']; part: number }, st
 }
 
 /** Scales a weight so that its current over the calibration tokens has the wanted mean channel standard deviation. */
-async function scaledTo(target: LinearTarget, mean: tf.Tensor2D, weight: Float32Array): Promise<Float32Array> {
-  const inputs = mean.shape[1];
-  const std = tf.tidy(() => {
-    const current = tf.matMul(mean, tf.tensor2d(weight, [inputs, weight.length / inputs]));
-    const wanted = target.missing == null ? target.currentStd : meanOfAll(stdOver(target.missing, [0]));
-    return tf.div(wanted, tf.maximum(meanOfAll(stdOver(current, [0])), 1e-6));
-  });
-  const [factor = 1] = await std.data();
-  std.dispose();
+async function scaledTo(target: LinearTarget, mean: Groups<tf.Rank.R2>, weight: Float32Array): Promise<Float32Array> {
+  const inputs = tf.tidy(() => mean.at(0).shape[1]);
+  const matrix = tf.tensor2d(weight, [inputs, weight.length / inputs]);
+  const found = await meanStd({ count: mean.count, at: (group) => tf.tidy(() => tf.matMul<tf.Tensor2D>(mean.at(group), matrix)) });
+  matrix.dispose();
+  const wanted = target.missing == null ? target.currentStd : await meanStd(target.missing);
+  const factor = Math.fround(Math.fround(wanted) / Math.max(found, Math.fround(1e-6)));
   return weight.map((value) => value * factor);
+}
+
+/** Mean over columns of their standard deviations over all rows. */
+async function meanStd(x: Pick<Groups<tf.Rank.R2>, 'count' | 'at'>): Promise<number> {
+  const std = await stdOfGroups(x, [0]);
+  const mean = tf.tidy(() => meanOfAll(tf.tensor1d(std)));
+  const [value = 0] = await mean.data();
+  mean.dispose();
+  return value;
+}
+
+/** (in, Σ out_p) of equally wide parts, apart: each (in, out_p). */
+function splitColumns(joined: Float32Array, { inputs, parts }: { readonly inputs: number; readonly parts: number }): Float32Array[] {
+  const total = joined.length / inputs;
+  const width = total / parts;
+  return Array.from({ length: parts }, (_, part) => {
+    const own = new Float32Array(inputs * width);
+    for (let row = 0; row < inputs; row++) own.set(joined.subarray(row * total + part * width, row * total + (part + 1) * width), row * width);
+    return own;
+  });
 }
 
 /** Matrices (in, out_p) side by side: (in, Σ out_p). */

@@ -49,19 +49,10 @@ export function streamTeacher(teacher: Teacher, ids: tf.Tensor2D): TeacherTrace<
   return decode(teacher, ids, (qkv, shape) => ({ context: streamedAttention(qkv, shape), attention: { query: qkv.query, key: qkv.key, ...shape } }));
 }
 
-/** The values inside every block; owned by the caller's tidy, not differentiable. @param ids (B, L) int32. */
-export function traceTeacherLayers(teacher: Teacher, ids: tf.Tensor2D): TeacherLayerTrace[] {
-  const [batch, length] = ids.shape;
-  const { layers, heads, hiddenSize } = teacher.config;
-  const traces: TeacherLayerTrace[] = [];
-  let stream = tf.reshape<tf.Rank.R2>(teacherEmbedding(teacher, ids), [batch * length, hiddenSize]);
-  for (let layer = 0; layer < layers; layer++) {
-    const input = stream;
-    const { trace } = tidied(() => decoderLayer(teacher, input, { layer, attend: (qkv) => ({ context: streamedAttention(qkv, { batch, length, heads }), attention: null }) }));
-    traces.push(trace);
-    stream = trace.output;
-  }
-  return traces;
+/** The values inside one block, from the stream (B·L, D) that enters it; owned by the caller's tidy, not differentiable. */
+export function traceTeacherLayer(teacher: Teacher, stream: tf.Tensor2D, { layer, batch }: { readonly layer: number; readonly batch: number }): TeacherLayerTrace {
+  const shape = { batch, length: stream.shape[0] / batch, heads: teacher.config.heads };
+  return tidied(() => decoderLayer(teacher, stream, { layer, attend: (qkv) => ({ context: streamedAttention(qkv, shape), attention: null }) }).trace);
 }
 
 /** The readout and nothing else, differentiable. @param run decides what of each layer stays in memory. */

@@ -32,7 +32,7 @@ describe('memory that runs out [wasm]', () => {
   }
 
   it('in a run, says the estimate and the keys to change', async () => {
-    const sizes = stepSizes(config, tinyTeacher().config, { streamsAttention: false, hasHeadKernel: true, hasSampleKernel: true, packsSpikes: false, updatesInPlace: true, poolsBuffers: false });
+    const sizes = { ...stepSizes(config, tinyTeacher().config, { streamsAttention: false, hasHeadKernel: true, hasSampleKernel: true, packsSpikes: false, updatesInPlace: true, poolsBuffers: false }), start: null };
     const error = await rejection(explainMemory(sizes, async () => { await Promise.resolve(); tf.fill([400_000_000], 1); }), BackendError);
     expect(error.message).to.match(/^out of memory: no room for a tensor of 1600\.0 MB in the 4\.3 GB of WebAssembly; this run was estimated at about 1 MB at its peak/);
     expect(error.suggestions[0]).to.include('--set train.recompute=blocks');

@@ -4,6 +4,8 @@ import { distillConfigSchema } from '../../../src/core/config/schema.js';
 import { checkMemory } from '../../../src/core/distill/memory-check.js';
 import type { StepSizes } from '../../../src/core/distill/memory-estimate.js';
 import { estimateMemory } from '../../../src/core/distill/memory-estimate.js';
+import type { StartSizes } from '../../../src/core/distill/start-memory.js';
+import { estimateStart } from '../../../src/core/distill/start-memory.js';
 import { stepSizes } from '../../../src/core/distill/step-sizes.js';
 import { BackendError } from '../../../src/core/errors.js';
 import type { OptConfig } from '../../../src/core/teacher/config.js';
@@ -94,5 +96,44 @@ describe('the check before a run', () => {
 
   it('has something to say where no key helps', () => {
     expect(refusal(sizes, 'auto', limits(1e9)).suggestions[0]).to.include('student.layers');
+  });
+
+  /** A small student whose steps are small and whose start sees many windows. */
+  const small = (set: Record<string, unknown> = {}): StepSizes => stepSizes(
+    distillConfigSchema.parse({ run: 'r', teacher: 't', train: { batch: 2, context: 128 }, ...set }), { ...OPT_125M, vocabSize: 500, hiddenSize: 64, embeddingSize: 64, heads: 2, layers: 3, feedForwardSize: 256, contextLength: 128 },
+    { streamsAttention: false, hasHeadKernel: true, hasSampleKernel: true, packsSpikes: true, updatesInPlace: true, poolsBuffers: false });
+
+  it('a start that does not fit is refused with the number of windows that would, whatever else is changed; recomputation does not help it', () => {
+    const whole = estimateMemory(small());
+    expect(whole.moment).to.match(/^the start of the student, /);
+    const step = estimateMemory({ ...small(), start: null }).peakBytes;
+    expect(step).to.be.below(whole.peakBytes / 2);
+    const between = (step + whole.peakBytes) / 2;
+    const error = refusal(small(), 'auto', limits(between));
+    expect(error.message).to.include('the start of the student').and.include('the test is');
+    const found = /^--set calibration\.sequences=(\d+) \(/.exec(error.suggestions[0] ?? '');
+    const sequences = Number(found?.[1]);
+    const peakAt = (windows: number): number => estimateMemory(small({ calibration: { sequences: windows } })).peakBytes;
+    expect(peakAt(sequences)).to.be.at.most(between);
+    expect(peakAt(2 * sequences)).to.be.above(between);
+    // Where neither fits, one line changes both.
+    const both = refusal(small({ train: { batch: 64, context: 128 } }), 'none', limits(between)).suggestions;
+    expect(both[0]).to.match(/^--set calibration\.sequences=\d+ --set train\.recompute=blocks/);
+    // No windows are looked at: an earlier student's weights, plain neurons.
+    expect(small({ student: { from: 'earlier' } }).start).to.equal(null);
+    expect(small({ student: { preset: 'paper', learnedNeurons: false, init: 'random' } }).start).to.equal(null);
+    expect(checkMemory(small(), 'auto', limits(whole.peakBytes)).recompute).to.equal('none');
+  });
+
+  it('OPT-125M: at any number of calibration windows, T = 2 and 4, with maps and without, the start takes less than a recomputed step of one window', () => {
+    for (const streams of [true, false]) {
+      for (const timeSteps of [2, 4]) {
+        for (const count of [1, 8, 64, 512]) {
+          const of = { ...opt125m({ timeSteps }, streams), packsSpikes: true, batch: 1, recompute: 'blocks' } as const;
+          const start = estimateStart(of, { ...(of.start as StartSizes), sequences: count }).peakBytes;
+          expect(start, `${streams}, ${timeSteps}, ${count}: ${start}`).to.be.below(estimateMemory({ ...of, start: null }).peakBytes);
+        }
+      }
+    }
   });
 });

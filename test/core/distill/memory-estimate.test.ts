@@ -53,7 +53,7 @@ async function peaks({ V, D, layers, H }: Shape, changes: Changes): Promise<{ co
     await task.validNll(windows);
   }, [...task.parameters.values(), ...held, ...moments()]);
   const gradients = 4 * [...task.parameters.values()].reduce((sum, { size }) => sum + size, 0);
-  const predicted = estimateMemory(stepSizes(config, teacher.config, backendMemory())).peakBytes;
+  const predicted = estimateMemory({ ...stepSizes(config, teacher.config, backendMemory()), start: null }).peakBytes;
   task.dispose();
   tf.dispose([...moments(), ...teacher.parameters.values()]);
   return { counted, predicted, gradients };

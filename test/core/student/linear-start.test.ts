@@ -6,7 +6,9 @@ import { prepareBackend } from '../../../src/core/pipeline/prepare-backend.js';
 import type { LinearTarget } from '../../../src/core/student/linear-start.js';
 import { linearStart } from '../../../src/core/student/linear-start.js';
 import type { RidgeFit } from '../../../src/core/student/ridge.js';
-import type { BlockStart } from '../../../src/core/student/start.js';
+import type { BlockStart } from '../../../src/core/student/block-start.js';
+import type { Groups } from '../../../src/core/student/groups.js';
+import { oneGroup } from '../../../src/core/student/groups.js';
 import type { TeacherLayerTrace } from '../../../src/core/teacher/forward.js';
 import { expectClose } from '../../support/backends.js';
 import { TINY_STUDENT, tinyIds, tinyTeacher } from '../../support/tiny-models.js';
@@ -15,13 +17,15 @@ import { TINY_STUDENT, tinyIds, tinyTeacher } from '../../support/tiny-models.js
 const SPIKES = [0, 0, 1, 1, 0, 1, 0, 1];
 const RATES = [0, 0.5, 0.5, 1];
 const RATE_STD = Math.sqrt(1 / 8);
+const noWindows = { count: 1, length: 4, tokens: 4, batch: () => 1, ids: () => tinyIds(1, 4) };
+const traced = (trace: TeacherLayerTrace) => ({ values: (_: number, names: readonly (keyof TeacherLayerTrace)[]) => names.map((name) => tf.clone(trace[name])), dispose: () => undefined });
 const column = (f: (rate: number) => number): tf.Tensor2D => tf.tensor2d(RATES.map(f), [4, 1]);
 
-async function start(init: BlockStart['init'], target: LinearTarget): Promise<RidgeFit> {
+async function start(init: BlockStart['init'], { missing, ...target }: Omit<LinearTarget, 'missing'> & { missing?: tf.Tensor2D | null }): Promise<RidgeFit> {
   const teacherLayer: TeacherLayerTrace = { query: column((x) => 3 * x), key: column((x) => 4 - x), value: column((x) => 5 * x), hidden: column((x) => -2 * x), attended: column(() => 0), output: column(() => 0) };
   const config = { ...TINY_STUDENT, hiddenSize: 1, feedForwardSize: 1 };
-  return linearStart(tf.tensor3d(SPIKES, [2, 4, 1]), target, {
-    config, init, embeddings: 'teacher', teacher: tinyTeacher(), ids: tinyIds(1, 4), random: createRandom(8), parameters: new Map(), layer: 0, teacherLayer,
+  return linearStart(oneGroup(tf.tensor3d(SPIKES, [2, 4, 1])), { ...target, missing: missing == null ? null : oneGroup(missing) as Groups<tf.Rank.R2> }, {
+    config, init, embeddings: 'teacher', teacher: tinyTeacher(), ids: tinyIds(1, 4), random: createRandom(8), parameters: new Map(), layer: 0, teacherLayer: traced(teacherLayer), windows: noWindows, atOnce: 2 ** 20,
     calibration: { ridge: 1e-7, entryRate: 0.12, unitRate: 0.15, attentionDensity: 0.1 },
   });
 }
@@ -57,11 +61,11 @@ describe('first value of a matrix', () => {
     const missing = column((x) => x);
     const spikes = tf.tensor3d(SPIKES, [2, 4, 1]);
     const trace = { query: missing, key: missing, value: missing, hidden: missing, attended: missing, output: missing };
-    const rest = { config: TINY_STUDENT, embeddings: 'teacher', teacher: tinyTeacher(), ids: tinyIds(1, 4), random: createRandom(8), parameters: new Map(), layer: 0, teacherLayer: trace,
+    const rest = { config: TINY_STUDENT, embeddings: 'teacher', teacher: tinyTeacher(), ids: tinyIds(1, 4), random: createRandom(8), parameters: new Map(), layer: 0, teacherLayer: traced(trace), windows: noWindows, atOnce: 2 ** 20,
       calibration: { ridge: 0.02, entryRate: 0.12, unitRate: 0.15, attentionDensity: 0.1 } } as const;
     const before = tf.memory().numTensors;
-    await linearStart(spikes, { name: 'out', currentStd: 1, missing }, { ...rest, init: 'ridge' });
-    await linearStart(spikes, { name: 'qkv', currentStd: 1 }, { ...rest, init: 'ridge' });
+    await linearStart(oneGroup(spikes), { name: 'out', currentStd: 1, missing: oneGroup(missing) }, { ...rest, init: 'ridge' });
+    await linearStart(oneGroup(spikes), { name: 'qkv', currentStd: 1 }, { ...rest, init: 'ridge' });
     expect(tf.memory().numTensors).to.equal(before);
   });
 });

@@ -78,6 +78,25 @@ describe('start of a student', () => {
     expect(random).to.be.above(copied).and.above(0.7);
   });
 
+  it('in groups of windows, ranges of channels and single heads: the first layer up to its regression as before, the same rates and as near to the teacher', async () => {
+    const [ids, teacher] = [tinyIds(17, 12), tinyTeacher()];
+    const whole = await startWith({ ids });
+    const before = tf.memory().numTensors;
+    // 4,000 numbers: two or three windows a group, 4 channels of an entrance without its pair or 2 with it, one head.
+    const grouped = await startWith({ ids, atOnce: 4000, teacher });
+    expect(tf.memory().numTensors - before).to.equal(grouped.size);
+    for (const name of ['embed_tokens.weight', 'layers.0.attention_entry.gain', 'layers.0.attention_entry.bias', 'layers.0.qkv.weight']) {
+      expectClose(await get(grouped, name).data(), await get(whole, name).data(), { absolute: 2e-6, relative: 2e-6 }, name);
+    }
+    expect(await distanceToTeacher(grouped) / await distanceToTeacher(whole)).to.be.within(0.8, 1.25);
+    const { observe, rates } = rateCollector();
+    studentForward({ config: TINY_STUDENT, parameters: grouped }, ids, { observe, alignTo: null });
+    const values = await joinRates(rates).values.data();
+    for (const [i, { layer, site }] of rates.sites.entries()) {
+      if (!site.startsWith('attention') || site === 'attention_entry') expect(values[i], `${site} of layer ${layer}`).to.be.closeTo(site.endsWith('entry') ? 0.12 : 0.15, 0.006);
+    }
+  });
+
   it('takes embeddings and final norm from the teacher, positions without OPT’s offset', async () => {
     const { parameters: teacher } = tinyTeacher();
     const parameters = await startWith({ ids: tinyIds(2, 6) });
