@@ -20,6 +20,7 @@ const CASES = [
   { title: 'no losses on blocks', shape: shape(96, 3, 3, 5000), preset: 'practical', timeSteps: 4, context: 256, batches: [4], set: ['distill.weights.feature=0', 'distill.weights.attention=0'] },
   { title: 'three micro-batches, projected streams', shape: shape(64, 4, 2, 2000), preset: 'practical', timeSteps: 2, context: 200, batches: [3], set: ['train.accumulate=3', 'distill.featureForm=projected'] },
   { title: 'from a teacher cache', shape: shape(64, 4, 2, 4000), preset: 'practical', timeSteps: 2, context: 128, batches: [2, 7], set: ['teacherCache.enabled=true'] },
+  { title: 'time steps and heads that no tile holds', shape: shape(64, 2, 1, 300), preset: 'practical', timeSteps: 20, context: 128, batches: [1, 3] },
   { title: 'narrower than its teacher', shape: shape(96, 3, 3, 800), preset: 'practical', timeSteps: 2, context: 256, batches: [6], set: ['student.hiddenSize=60'] },
 ];
 

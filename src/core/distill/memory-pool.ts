@@ -39,7 +39,7 @@ function stepShares(sizes: StepSizes): Shares {
     // New values and moments of one tensor of each size; the head's gradient and the norm of a gradient need no more.
     'new values of weights, one of each size': 3 * distinct,
     'partial sums of products': partialSums(sizes),
-    ...blockShares(sizes),
+    ...blockShares(sizes), 'attention maps, which shapes without tiles make': mapShare(sizes),
     // Streams, queries and keys of every teacher layer, a layer's own values, and the embedding; compared streams and their gradients.
     'targets from the teacher': sampled === null ? 3 * teacher.layers * teacherRow + 2 * tokens * teacher.feedForwardSize : teacherRow + 2 * sampled * tokens,
     'streams compared with the teacher': tokens * D * (layers + 8) + (teacher.hiddenSize === D ? 0 : 7 * teacherRow) + (hasFeatureLoss ? comparedNumbers(sizes) : 0),
@@ -59,6 +59,12 @@ function blockShares(sizes: StepSizes): Shares {
     'streams between blocks and what is written to them': streams * row * D,
     'packed spikes kept by blocks': (isKept ? layers : 1) * T * packedWords(sizes) * tokens,
   };
+}
+
+/** Attention put together from other kernels: some 23 maps (T, B, H, L, L) of one layer at a time and 2 that each layer keeps, and distances as one-hot rows (L², R) twice. */
+function mapShare({ streamsAttention, student: { neuron: { timeSteps }, heads, layers, contextLength }, batch, context, recompute }: StepSizes): number {
+  if (streamsAttention) return 0;
+  return 2 * context ** 2 * contextLength + (23 + 2 * (recompute === 'none' ? layers : 0)) * timeSteps * batch * heads * context ** 2;
 }
 
 /** 32-bit words of the spikes of a token and time step: both entrances, attention's output and the hidden layer for the matrices, queries, keys and values for attention. */
@@ -106,5 +112,6 @@ function validationShares(sizes: StepSizes): Shares {
     'currents and spikes of the block': 2 * row * (F + 3 * D + E), 'streams': (6 + (isSpike ? 2 : 0)) * row * D + tokens * D * (layers + 4) + (isPair ? tokens * E : 0),
     'a check that spikes are spikes': check(row * F) + check(row * 3 * D) + check(row * E),
     'logits': logitNumbers(sizes.student.vocabSize, { rows: tokens, matrices: 2 }),
+    'attention maps, which shapes without tiles make': sizes.streamsAttention ? 0 : 11.5 * row * sizes.context * sizes.student.heads,
   };
 }
