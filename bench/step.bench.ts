@@ -1,7 +1,7 @@
 /**
  * A distillation step of another checkout beside the present one with one and with several threads, in turns:
  *   npm run --silent bench:step -- --config configs/distill/stories.yaml --before FOLDER [--threads 2] [--rounds 20] [--set a.b=c] [--set-before a.b=c]
- * FOLDER is a checkout of the older commit with node_modules and dist/kernels; each side takes its own copy of the configuration. Prints one
+ * FOLDER is a checkout of the older commit, installed and built (`npm ci && npm run build`), as the present one must be; each side runs its own built program and copy of the configuration. Prints one
  * JSON document; ratios of times are turn by turn, above 1 the present side (or the side with threads) is faster.
  */
 import { execFileSync } from 'node:child_process';

@@ -1,6 +1,7 @@
 /**
  * A process that makes whole distillation steps when asked: every line with a number is answered by the times of that many steps, and by
- * how long the busiest thread computed for one of them, as one line of JSON. `--root FOLDER` takes program, configuration and teacher from another checkout, which may be older than this file.
+ * how long the busiest thread computed for one of them, as one line of JSON. It runs the built program, as its users do: in sources that are translated while they
+ * are loaded, every closure costs a call more. `--root FOLDER` takes program, configuration and teacher from another checkout, which may be older than this file.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -26,18 +27,18 @@ const { values: flags } = parseArgs({
 });
 const root = flags.root ?? join(import.meta.dirname, '../..');
 process.chdir(root);
-const from = (path: string): Promise<unknown> => import(join(root, 'src/core', path));
+const from = (path: string): Promise<unknown> => import(join(root, 'dist/src/core', path));
 
-const { loadDistillConfig } = await from('config/load.ts') as typeof ConfigLoad;
-const { teacherFolder } = await from('config/shipped.ts') as typeof ConfigShipped;
-const { loadRunCorpus } = await from('pipeline/corpus.ts') as typeof PipelineCorpus;
-const { createDistillation, distillationBatches } = await from('pipeline/distillation.ts') as typeof PipelineDistillation;
-const { prepareBackend } = await from('pipeline/prepare-backend.ts') as typeof PipelinePrepareBackend;
-const { uploadTeacher } = await from('teacher/parameters.ts') as typeof TeacherParameters;
-const { loadTeacher } = await from('teacher/weights.ts') as typeof TeacherWeights;
-const { loadTokenizer } = await from('tokenizer/load.ts') as typeof TokenizerLoad;
-const { initAdam } = await from('train/optimizer.ts') as typeof TrainOptimizer;
-const { trainStep } = await from('train/step.ts') as typeof TrainStep;
+const { loadDistillConfig } = await from('config/load.js') as typeof ConfigLoad;
+const { teacherFolder } = await from('config/shipped.js') as typeof ConfigShipped;
+const { loadRunCorpus } = await from('pipeline/corpus.js') as typeof PipelineCorpus;
+const { createDistillation, distillationBatches } = await from('pipeline/distillation.js') as typeof PipelineDistillation;
+const { prepareBackend } = await from('pipeline/prepare-backend.js') as typeof PipelinePrepareBackend;
+const { uploadTeacher } = await from('teacher/parameters.js') as typeof TeacherParameters;
+const { loadTeacher } = await from('teacher/weights.js') as typeof TeacherWeights;
+const { loadTokenizer } = await from('tokenizer/load.js') as typeof TokenizerLoad;
+const { initAdam } = await from('train/optimizer.js') as typeof TrainOptimizer;
+const { trainStep } = await from('train/step.js') as typeof TrainStep;
 
 const threads = Number(flags.threads);
 const reporter = { progress: () => undefined, notice: () => undefined };
@@ -59,15 +60,15 @@ let state = initAdam(task.parameters);
 
 /** Null before there were teacher caches, when a teacher was always the one that runs. */
 async function openTeacher() {
-  const teachers = await from('pipeline/run-teacher.ts').catch(() => null) as typeof PipelineRunTeacher | null;
+  const teachers = await from('pipeline/run-teacher.js').catch(() => null) as typeof PipelineRunTeacher | null;
   if (teachers === null) return null;
-  const { runProvenance } = await from('pipeline/run-folder.ts') as typeof PipelineRunFolder;
+  const { runProvenance } = await from('pipeline/run-folder.js') as typeof PipelineRunFolder;
   return teachers.openRunTeacher({ config, weights, tokenizerSha256: tokenizer.hash, corpus, provenance: await runProvenance(backend, config.seed) }, ctx);
 }
 
 /** Null before there were runners, which have one thread. */
 async function openRunner() {
-  const threading = await from('pipeline/training-threads.ts').catch(() => null) as typeof PipelineTrainingThreads | null;
+  const threading = await from('pipeline/training-threads.js').catch(() => null) as typeof PipelineTrainingThreads | null;
   if (threading === null) return null as never;
   return threading.openRunner(task, { threads, backend, plan: { kind: 'distill', backend: backend.name, config }, reporter });
 }
