@@ -36,11 +36,12 @@ export async function startWasm(): Promise<StartedBackend> {
 /**
  * V8 learns within a few steps that the objects which stand for tensors often outlive a collection, and then makes all of them in the old space, where
  * only full collections free them: one every ten steps, each of which also throws away compiled code. Left young, they are freed with the step that made them.
- * And it compiles a function early, on what it has seen of it so far; the few functions around the kernels see tensors of many kinds, so that much of that
- * is compiled again and again, on cores that the training threads need. They may run nine times as long first.
+ * And that of Node.js 20 compiles a function early, on what it has seen of it so far; the few functions around the kernels see tensors of many kinds, so that much
+ * of that is compiled again and again, on cores that the training threads need. They may run nine times as long first. Later ones do not know the flag and would say so.
  */
 function suitV8ToTensors(): void {
-  for (const flag of ['--no-allocation-site-pretenuring', '--interrupt-budget=600000']) setFlagsFromString(flag);
+  setFlagsFromString('--no-allocation-site-pretenuring');
+  if (process.versions.v8.startsWith('11.3.')) setFlagsFromString('--interrupt-budget=600000');
 }
 
 const FATAL_EVENTS = ['uncaughtException', 'unhandledRejection'] as const;

@@ -64,6 +64,14 @@ describe('WebAssembly backend', () => {
     expect(sources.filter((source) => source.includes('ExitStatus'))).to.deep.equal([]);
   });
 
+  it('starts in silence: this Node.js knows every flag that is set', async () => {
+    const module = JSON.stringify(new URL('../../../dist/src/core/backend/wasm.js', import.meta.url).href);
+    const script = `const { startWasm } = await import(${module}); console.log((await startWasm()).device)`;
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script]);
+    expect(stderr).to.equal('');
+    expect(stdout).to.contain('WebAssembly SIMD');
+  });
+
   it('the build is deterministic and skipped when nothing has changed', async function () {
     this.timeout(60_000);
     const run = promisify(execFile);
