@@ -1,6 +1,5 @@
 import { open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { createInterface } from 'node:readline';
 
 import { FormatError } from '../../errors.js';
 import type { Row, TaskDocument } from './documents.js';
@@ -32,13 +31,19 @@ async function readJsonLines(path: string): Promise<TaskDocument[]> {
   return documents;
 }
 
+/** Lines that end with \n or \r\n, and with nothing else: `node:readline` also ends them at U+2028 in later Node.js, which JSON allows inside of strings. */
 async function* linesOf(path: string): AsyncGenerator<{ line: string; number: number }> {
   const file = await open(path).catch((cause: NodeJS.ErrnoException) => {
     throw new FormatError(`${path} cannot be read (${cause.code})`, { cause });
   });
   try {
-    let number = 0;
-    for await (const line of createInterface({ input: file.createReadStream({ autoClose: false }), crlfDelay: Infinity })) yield { line, number: ++number };
+    let [number, rest] = [0, ''];
+    for await (const piece of file.createReadStream({ encoding: 'utf8', autoClose: false })) {
+      const lines = `${rest}${String(piece)}`.split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) yield { line: line.replace(/\r$/, ''), number: ++number };
+    }
+    if (rest !== '') yield { line: rest.replace(/\r$/, ''), number: ++number };
   } finally {
     await file.close();
   }

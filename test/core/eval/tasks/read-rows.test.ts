@@ -78,6 +78,13 @@ describe('items from JSON Lines', () => {
     expect(await readRows(file)).to.deep.equal([{ row: { a: 1 }, place: `${file}:1` }, { row: { a: '\u2028' }, place: `${file}:3` }]);
   }));
 
+  it('may be longer than what is read at once', () => {
+    const long = 'é'.repeat(150_000);
+    return withFile('x.jsonl', `{"a":"${long}"}\r\n{"a":"${long}b"}\n{"a":2}`, async (file) => {
+      expect((await readRows(file)).map(({ row, place }) => [row['a'], place])).to.deep.equal([[long, `${file}:1`], [`${long}b`, `${file}:2`], [2, `${file}:3`]]);
+    });
+  });
+
   for (const [content, found] of [['{"a":1}\n{"a":', 'x.jsonl:2 is not JSON'], ['[1]\n', 'x.jsonl:1 must be an object'], ['\n', 'holds no item'], ['', 'holds no item']] as const) {
     it(`${JSON.stringify(content)}: ${found}`, () => withFile('x.jsonl', content, async (file) => { expect((await rejection(readRows(file), FormatError)).message).to.contain(found); }));
   }
