@@ -6,7 +6,7 @@ export type SpikingKernel =
   | 'BispikReluMatMul'
   | 'BispikLayerNorm' | 'BispikLayerNormGrad'
   | 'BispikTiledAttention' | 'BispikAlignedAttention' | 'BispikStreamedAttention'
-  | 'BispikSquaredError' | 'BispikSquareSums' | 'BispikRateCode' | 'BispikScale' | 'BispikMappedAttention' | 'BispikPlainLif' | 'BispikCausalSoftmax' | 'BispikSoftmaxAttention'
+  | 'BispikSquaredError' | 'BispikSquareSums' | 'BispikSquareRuns' | 'BispikRateCode' | 'BispikScale' | 'BispikMappedAttention' | 'BispikPlainLif' | 'BispikCausalSoftmax' | 'BispikSoftmaxAttention'
   | 'BispikAdamStep' | 'BispikAdamInPlace' | 'BispikAddInto'
   | 'BispikCrossEntropy' | 'BispikHeadLosses' | 'BispikSampleRows';
 

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
+import { squareRuns } from '../backend/square-runs.js';
 import { hasKernel, output, runKernel } from '../ops/kernels.js';
 
 /** Euclidean norms in float64. */
@@ -8,18 +9,10 @@ export interface GradientNorms {
   readonly byTensor: ReadonlyMap<string, number>;
 }
 
-/** Below this a tensor is scaled as if its largest value were this, so that 1/scale stays finite in float32. */
-const SMALLEST_SCALE = 1e-30;
-
-/** True where a tensor can be read at once; WebGPU answers only later. */
-export function canReadAtOnce(): boolean {
-  return tf.getBackend() !== 'webgpu';
-}
-
 /**
- * Norms of gradients together with the values of `others`, read back once. Neither sum can overflow: float32 values are squared
- * in float64, or, where the data stay on the device, divided by their largest magnitude first. A tensor with a NaN or an
- * infinity in it has the norm NaN or Infinity, and so has the total.
+ * Norms of gradients together with the values of `others`, read back once. Neither sum can overflow: float32 values are squared in float64, or, where the
+ * data stay on the device, divided by the largest magnitude of their run first. A tensor with a NaN or an infinity in it has a norm that is not finite,
+ * and so has the total.
  * @param others any float32 tensors, e.g. losses. Nothing given is disposed. @returns also all numbers of `others`, one behind the other.
  */
 export async function readNorms(
@@ -27,12 +20,12 @@ export async function readNorms(
 ): Promise<{ norms: GradientNorms; values: number[] }> {
   const names = [...gradients.keys()];
   const tensors = [...gradients.values()];
-  if (canReadAtOnce()) {
-    return { norms: combineNorms(names, readAtOnce(tensors)), values: others.flatMap((tensor) => Array.from(tensor.dataSync())) };
-  }
-  const numbers = await readTogether(() => [...others.map((tensor) => tf.reshape(tensor, [-1])), ...tensors.flatMap(scaledSquares)]);
+  if (!hasKernel('BispikSquareRuns')) return { norms: combineNorms(names, readAtOnce(tensors)), values: others.flatMap((tensor) => Array.from(tensor.dataSync())) };
+  const numbers = await readTogether(() => [
+    ...others.map((tensor) => tf.reshape(tensor, [-1])), ...(tensors.length === 0 ? [] : [tf.reshape(output(runKernel('BispikSquareRuns', tensors, {}), 0), [-1])]),
+  ]);
   const values = numbers.splice(0, others.reduce((sum, { size }) => sum + size, 0));
-  return { norms: combineNorms(names, names.map((_, i) => normFromParts(numbers[2 * i] as number, numbers[2 * i + 1] as number))), values };
+  return { norms: combineNorms(names, tensors.map(({ size }) => normOfRuns(numbers.splice(0, 2 * squareRuns(size).runs)))), values };
 }
 
 /** Norms of tensors that can be read at once. */
@@ -55,8 +48,15 @@ async function readTogether(make: () => readonly tf.Tensor[]): Promise<number[]>
   return numbers.flat();
 }
 
+/** √Σ a²·s over pairs of a run's largest magnitude a and s = Σ(x/a)². */
+function normOfRuns(pairs: readonly number[]): number {
+  let sum = 0;
+  for (let i = 0; i < pairs.length; i += 2) sum += (pairs[i] as number) ** 2 * (pairs[i + 1] as number);
+  return Math.sqrt(sum);
+}
+
 /** √Σx² of float32 values, summed in float64, where the square of the largest one (1.2e77) is far from the end of the range. */
-export function normOf(values: ArrayLike<number>): number {
+function normOf(values: ArrayLike<number>): number {
   // Four sums, which the processor adds at the same time.
   let [a, b, c, d] = [0, 0, 0, 0];
   const whole = values.length - (values.length % 4);
@@ -68,19 +68,6 @@ export function normOf(values: ArrayLike<number>): number {
   }
   for (let i = whole; i < values.length; i++) a += (values[i] as number) * (values[i] as number);
   return Math.sqrt(a + b + (c + d));
-}
-
-/** The largest magnitude a and Σ(x/a)² of a tensor, computed where it lies; the norm is a·√Σ. @returns each as (1), the caller's. */
-export function scaledSquares(tensor: tf.Tensor): [scale: tf.Tensor, squares: tf.Tensor] {
-  return tf.tidy(() => {
-    const scale = tf.maximum(tf.max(tf.abs(tensor)), SMALLEST_SCALE);
-    return [scale, tf.sum(tf.square(tf.div(tensor, scale)))].map((scalar) => tf.reshape(scalar, [1])) as [tf.Tensor, tf.Tensor];
-  });
-}
-
-/** The norm from what `scaledSquares` gives. */
-export function normFromParts(scale: number, squares: number): number {
-  return scale * Math.sqrt(squares);
 }
 
 /** The factor that brings a norm down to `clipNorm`; 1 where it is smaller. */

@@ -14,6 +14,7 @@ import { matMulKernels } from './matmul.js';
 import { reduceKernels } from './reduce.js';
 import { residualKernels } from './residual.js';
 import { spikeMatMulKernels } from './spike-matmul.js';
+import { squareRunKernels } from './square-runs.js';
 
 const GROUPS: ReadonlyArray<(gpu: GpuDispatcher) => KernelConfig[]> = [
   attentionKernels,
@@ -24,6 +25,7 @@ const GROUPS: ReadonlyArray<(gpu: GpuDispatcher) => KernelConfig[]> = [
   headLossKernels,
   adamKernels,
   reduceKernels,
+  squareRunKernels,
   residualKernels,
   matMulKernels,
   gatherKernels,

@@ -62,6 +62,7 @@ const CASES: readonly Case[] = [
     inputs: { logits: floats(11, 91), hardSlope: floats(), labels: labels(11, 91), teacher: floats(11, 91) },
   },
   { kernel: 'BispikSquaredError', what: 'segments', limit: 20_000, inputs: { x: floats(13_001), target: floats(13_001) }, attrs: { factor: 0.3 } },
+  { kernel: 'BispikSquareRuns', what: 'runs', limit: 20_000, inputs: { a: floats(13_001), b: floats(5), c: floats(2, 4096) } },
   { kernel: 'BispikAddWrite', what: 'numbers of a time step', limit: 1024, inputs: { stream: floats(3, 17, 9), write: floats(3, 17, 9) } },
   { kernel: 'BispikAddWrite', what: 'numbers of a time step, the stream of one', limit: 1024, inputs: { stream: floats(1, 17, 9), write: floats(3, 17, 9) } },
   { kernel: 'BispikAddWriteGrad', what: 'numbers of a time step', limit: 1024, inputs: { dMean: floats(17, 9), dOut: floats(3, 17, 9) }, attrs: { timeSteps: 3 } },
