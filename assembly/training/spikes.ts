@@ -8,9 +8,7 @@ export function firedBits(ptr: usize, count: i32): u64 {
   let c = 0;
   for (; c + 16 <= count; c += 16) {
     const at = ptr + ((<usize>c) << 2);
-    const low = i16x8.narrow_i32x4_s(notZero(v128.load(at)), notZero(v128.load(at, 16)));
-    const high = i16x8.narrow_i32x4_s(notZero(v128.load(at, 32)), notZero(v128.load(at, 48)));
-    bits |= (<u64>i8x16.bitmask(i8x16.narrow_i16x8_s(low, high))) << c;
+    bits |= sixteenBits(notZero(v128.load(at)), notZero(v128.load(at, 16)), notZero(v128.load(at, 32)), notZero(v128.load(at, 48))) << c;
   }
   for (; c < count; c++) bits |= (<u64>(load<f32>(ptr + ((<usize>c) << 2)) != 0)) << c;
   return bits;
@@ -23,9 +21,8 @@ export function reachedBits(ptr: usize, count: i32, threshold: f32): u64 {
   let c = 0;
   for (; c + 16 <= count; c += 16) {
     const at = ptr + ((<usize>c) << 2);
-    const low = i16x8.narrow_i32x4_s(f32x4.ge(v128.load(at), least), f32x4.ge(v128.load(at, 16), least));
-    const high = i16x8.narrow_i32x4_s(f32x4.ge(v128.load(at, 32), least), f32x4.ge(v128.load(at, 48), least));
-    bits |= (<u64>i8x16.bitmask(i8x16.narrow_i16x8_s(low, high))) << c;
+    const first = f32x4.ge(v128.load(at), least), second = f32x4.ge(v128.load(at, 16), least);
+    bits |= sixteenBits(first, second, f32x4.ge(v128.load(at, 32), least), f32x4.ge(v128.load(at, 48), least)) << c;
   }
   for (; c < count; c++) bits |= (<u64>(load<f32>(ptr + ((<usize>c) << 2)) >= threshold)) << c;
   return bits;
@@ -37,12 +34,17 @@ export function positiveBits(ptr: usize, count: i32): u64 {
   let c = 0;
   for (; c + 16 <= count; c += 16) {
     const at = ptr + ((<usize>c) << 2);
-    const low = i16x8.narrow_i32x4_s(notBelow(v128.load(at)), notBelow(v128.load(at, 16)));
-    const high = i16x8.narrow_i32x4_s(notBelow(v128.load(at, 32)), notBelow(v128.load(at, 48)));
-    bits |= (<u64>i8x16.bitmask(i8x16.narrow_i16x8_s(low, high))) << c;
+    bits |= sixteenBits(notBelow(v128.load(at)), notBelow(v128.load(at, 16)), notBelow(v128.load(at, 32)), notBelow(v128.load(at, 48))) << c;
   }
   for (; c < count; c++) bits |= (<u64>!(load<f32>(ptr + ((<usize>c) << 2)) <= 0)) << c;
   return bits;
+}
+
+/** A bit for each lane of four masks. */
+// @ts-ignore: decorator
+@inline
+function sixteenBits(a: v128, b: v128, c: v128, d: v128): u64 {
+  return <u64>i8x16.bitmask(i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d)));
 }
 
 // @ts-ignore: decorator

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 /** Names of our own kernels; a backend that registers one replaces the composed form of the operation. */
 export type SpikingKernel =
   | 'BispikPackSpikes' | 'BispikSpikeMatMul' | 'BispikSpikeMatMulGradW'
-  | 'BispikReluMatMul'
+  | 'BispikReluMatMul' | 'BispikAddWrite' | 'BispikAddWriteGrad'
   | 'BispikLayerNorm' | 'BispikLayerNormGrad'
   | 'BispikTiledAttention' | 'BispikAlignedAttention' | 'BispikStreamedAttention'
   | 'BispikSquaredError' | 'BispikSquareSums' | 'BispikSquareRuns' | 'BispikRateCode' | 'BispikScale' | 'BispikMappedAttention' | 'BispikPlainLif' | 'BispikCausalSoftmax' | 'BispikSoftmaxAttention'

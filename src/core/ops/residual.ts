@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-import { applyCustomOp, output, share } from './kernels.js';
+import { applyCustomOp, output, runKernel, share } from './kernels.js';
 import { isAbsentGradient, spareAbsentGradients } from './reverse-pass.js';
 
 const KERNEL = 'BispikAddWrite';
@@ -27,7 +27,7 @@ export interface WrittenStream {
  * @param stream like write, or with one time step for all of write's (T, N, D).
  */
 export function addWriteAndMean(stream: tf.Tensor3D, write: tf.Tensor3D): WrittenStream {
-  const outputs = run(KERNEL, { stream, write }, { timeSteps: write.shape[0], isRepeated: isRepeated(stream, write) });
+  const outputs = runKernel(KERNEL, { stream, write }, { timeSteps: write.shape[0], isRepeated: isRepeated(stream, write) });
   return { stream: output<tf.Rank.R3>(outputs, 0), mean: output<tf.Rank.R2>(outputs, 1) };
 }
 
@@ -44,7 +44,7 @@ export function registerResidual(backendName: string): void {
 function gradFunc(dy: tf.Tensor | tf.Tensor[], _: tf.Tensor[], attrs: tf.NamedAttrMap): ReturnType<tf.GradFunc> {
   const [dStream, dMean] = dy as [tf.Tensor, tf.Tensor];
   const dx = isAbsentGradient(dMean) ? dStream
-    : output(run(GRADIENT_KERNEL, { dMean, ...(isAbsentGradient(dStream) ? {} : { dOut: dStream }) }, attrs), 0);
+    : output(runKernel(GRADIENT_KERNEL, { dMean, ...(isAbsentGradient(dStream) ? {} : { dOut: dStream }) }, attrs), 0);
   return { stream: () => overTime(dx, attrs['isRepeated'] === true), write: () => dx };
 }
 
@@ -71,9 +71,4 @@ function isRepeated(stream: tf.Tensor, write: tf.Tensor): boolean {
 /** The gradient of a stream: one owner more of that of the sum, or its own sum over the time steps that saw the only one. */
 function overTime(dy: tf.Tensor, isSummed: boolean): tf.Tensor {
   return isSummed ? tf.sum(dy, 0, true) : share(dy);
-}
-
-function run(name: string, inputs: tf.NamedTensorMap, attrs: tf.NamedAttrMap): tf.Tensor[] {
-  const outputs: tf.Tensor | tf.Tensor[] = tf.engine().runKernel(name, inputs, attrs);
-  return [outputs].flat();
 }

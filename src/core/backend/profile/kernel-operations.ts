@@ -58,6 +58,7 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
   BispikSpikeMatMulGradW: (call) => 2 * sizeOf(call.outputs[0]) * (input(call, 's')?.shape[0] ?? 1),
   // Over any number of tensors: one per element of a gradient.
   BispikSquareSums: allSizes,
+  BispikSquareRuns: allSizes,
   BispikAddInto: (call) => allSizes(call) / 2,
   BispikAdamInPlace: (call) => allSizes(call) / 4,
   BispikSpikingAttention: attention,

@@ -41,7 +41,7 @@ describe('operations of a kernel', () => {
   it('gradients of any number of parameters: one for each element of a gradient', () => {
     const [first, second] = [of(5, 7), of(3)];
     const list = (...tensors: ReturnType<typeof of>[]) => ({ inputs: Object.fromEntries(tensors.entries()), outputs: [], attrs: {} });
-    expect(operationsOf('BispikSquareSums', list(first, second))).to.equal(35 + 3);
+    for (const name of ['BispikSquareSums', 'BispikSquareRuns']) expect(operationsOf(name, list(first, second))).to.equal(35 + 3);
     expect(operationsOf('BispikAddInto', list(first, first, second, second))).to.equal(35 + 3);
     expect(operationsOf('BispikAdamInPlace', list(first, first, first, first, second, second, second, second))).to.equal(35 + 3);
   });
